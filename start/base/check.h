@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * check.h - for our own mistakes only.
+ *
+ * CHECK states what only a bug of ours can break: preconditions of internal calls, state
+ * transitions, relations between our own counters. Never CHECK a word that a guest, a card,
+ * xenstore or the device tree had a say in: that is a status. The argument has no side effects.
+ */
+#pragma once
+
+#define CHECK(cond)                                \
+    do {                                           \
+        if (__builtin_expect(!(cond), 0)) {        \
+            panic("%s:%d: CHECK failed: %s", __FILE__, __LINE__, #cond); \
+        }                                          \
+    } while (0)
+
+#define STATIC_CHECK(cond, why) _Static_assert(cond, why)
+
+/**
+ * panic - print the sentence, the registers and the call chain, and stop the machine.
+ * The image implements it in start/trap.c, the hosted tests in tests/fake/port_host.c.
+ */
+_Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
