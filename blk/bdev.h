@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bdev.h - SEAM 3: a medium, as the front ends see it.                            plane: data
+ *
+ * A front end has already refused what a guest may get wrong, with the status its protocol wants; here
+ * the same relations are a CHECK (a pair assertion).
+ */
+#pragma once
+
+#include "blk/blk.h"
+#include "start/base/limits.h"
+
+struct bdev;
+
+/** What a front end may tell its guests. Fixed between generations. */
+struct bdev_info {
+    u64 sectors;              /* capacity, unit SECTOR_BYTES */
+    u32 logical_block_bytes;  /* smallest addressable unit, power of two, 512..4096 */
+    u32 physical_block_bytes; /* what a write costs least at, >= logical */
+    u32 optimal_io_bytes;     /* 0: unknown */
+    u32 seg_max;              /* spans of data the medium takes at once are not limited below this */
+    bool read_only;
+    bool write_cache; /* a completed write may be volatile until a flush */
+    bool discard;
+    bool write_zeroes;
+    bool write_zeroes_may_unmap;
+    bool secure_erase;
+};
+
+struct bdev_ops {
+    /** Start or finish req. A request the medium refuses ends on its done list with a status. */
+    void (*submit)(struct bdev *dev, struct blk_req *req);
+    /** Advance what is in flight. Returns work done; 0 means nothing to do now. NULL: never in flight. */
+    u32 (*poll)(struct bdev *dev);
+};
+
+struct bdev {
+    const struct bdev_ops *ops;
+    const char *name; /* for messages; NUL-terminated, static */
+    struct bdev_info info;
+    u32 in_flight;
+    /* counters since start */
+    u64 requests[BLK_OP_COUNT];
+    u64 sectors_read, sectors_written;
+    u64 errors;
+};
+
+/** CHECKs that info is coherent. */
+void bdev_init(struct bdev *dev, const struct bdev_ops *ops, const char *name,
+               const struct bdev_info *info);
+
+/** Hand over req; range, direction and lengths are CHECKed. May complete it before returning. */
+void bdev_submit(struct bdev *dev, struct blk_req *req);
+
+/** For implementations: req is finished; counts it and puts it on its done list. */
+void bdev_done(struct bdev *dev, struct blk_req *req, enum status status);
+
+/** Returns work done. */
+u32 bdev_poll(struct bdev *dev);

@@ -1,0 +1,141 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# setup.sh - install what building and testing Caisson needs, by package name, on Debian 12 or 13.
+#
+#   tools/setup.sh            install what is missing (root, or sudo); nothing to do takes a moment
+#   tools/setup.sh --check    install nothing, say what is missing, exit 1 if anything is
+#   tools/setup.sh --list     print the package names
+#
+# The suites that things come from are pinned in tools/testbed/suites.conf.
+set -eu
+
+cd "$(dirname "$0")/.."
+. tools/testbed/suites.conf
+
+die() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+say() {
+    echo "setup: $*"
+}
+
+[ -r /etc/os-release ] || die "there is no /etc/os-release: this script knows Debian 12 and 13"
+. /etc/os-release
+case "${ID:-}-${VERSION_CODENAME:-}" in
+    debian-bookworm) qemu_suite=$QEMU_SUITE_BOOKWORM ;;
+    debian-trixie) qemu_suite=$QEMU_SUITE_TRIXIE ;;
+    *) die "this is ${PRETTY_NAME:-an unknown system}; Debian 12 (bookworm) or 13 (trixie) is" \
+        "needed: use such a machine or a container of it" ;;
+esac
+codename=$VERSION_CODENAME
+host_arch=$(dpkg --print-architecture)
+
+# The image: cross compiler, C library, the libraries and headers that we take from packages.
+# libfdt-dev of two architectures cannot be installed together: the arm64 one brings the headers
+# and the image's libfdt.a, hosted programs link libfdt1 (-l:libfdt.so.1).
+PACKAGES="make gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+    picolibc-aarch64-linux-gnu libxen-dev libfdt-dev:arm64 libfdt1 device-tree-compiler"
+# Hosted tests and checks.
+PACKAGES="$PACKAGES libcmocka-dev clang clang-tidy clang-format libclang-rt-dev
+    python3 python3-pytest python3-pexpect"
+# The test bed: builds Xen and its policy, unpacks packages.
+PACKAGES="$PACKAGES flex bison m4 checkpolicy xz-utils binutils binutils-aarch64-linux-gnu
+    dpkg-dev debian-archive-keyring"
+QEMU_PACKAGES="qemu-system-arm ipxe-qemu"
+
+package_missing() {
+    state=$(dpkg-query -W -f='${db:Status-Abbrev}\n' "$1" 2>/dev/null || true)
+    case $state in
+        *ii*) return 1 ;;
+        *) return 0 ;;
+    esac
+}
+
+packages_missing() {
+    for p in $PACKAGES; do
+        if package_missing "$p"; then
+            printf '%s ' "$p"
+        fi
+    done
+}
+
+qemu_missing() {
+    v=$(dpkg-query -W -f='${Version}' qemu-system-arm 2>/dev/null || true)
+    [ -z "$v" ] || ! dpkg --compare-versions "$v" ge "$QEMU_VERSION_MIN"
+}
+
+case ${1:-} in
+    --list)
+        # Word splitting makes one line per name.
+        printf '%s\n' $PACKAGES $QEMU_PACKAGES
+        exit 0
+        ;;
+    --check | "") ;;
+    *) die "unknown option '$1': use --check, --list or nothing" ;;
+esac
+
+missing=$(packages_missing)
+qemu_needed=no
+if qemu_missing; then
+    qemu_needed=yes
+fi
+
+if [ -z "$missing" ] && [ "$qemu_needed" = no ]; then
+    say "all packages are installed"
+    exit 0
+fi
+if [ "${1:-}" = --check ]; then
+    [ "$qemu_needed" = yes ] && missing="$missing qemu-system-arm (>= $QEMU_VERSION_MIN)"
+    die "missing: $missing; run tools/setup.sh to install"
+fi
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || die "packages must be installed and this is not root:" \
+        "run 'su -c tools/setup.sh', or install sudo; missing: $missing"
+    as_root=sudo
+fi
+apt_get() {
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 \
+        -o APT::Get::Show-Upgraded=false --no-install-recommends "$@"
+}
+
+if [ -n "$missing" ]; then
+    if [ "$host_arch" != arm64 ] && ! dpkg --print-foreign-architectures | grep -qx arm64; then
+        say "adding the architecture arm64 (for libfdt-dev:arm64)"
+        $as_root dpkg --add-architecture arm64
+    fi
+    say "updating the package lists"
+    apt_get update || die "apt-get update failed: look at the messages above and at /etc/apt"
+    say "installing: $missing"
+    # shellcheck disable=SC2086  # a list of names
+    apt_get install $missing || die "apt-get could not install: $missing" \
+        "(see above; 'apt-get -f install' repairs half-installed packages)"
+fi
+
+if [ "$qemu_needed" = yes ]; then
+    # The machine seldom lists backports; a private configuration does, beside its own suites.
+    apt_dir=$PWD/build/setup/apt
+    if [ "$qemu_suite" = "$codename" ]; then
+        suites=$codename
+    else
+        suites="$codename $qemu_suite"
+    fi
+    # shellcheck disable=SC2086
+    sh tools/testbed/apt.sh "$apt_dir" "$host_arch" machine $suites
+    say "fetching the package lists of $suites"
+    apt_get -c "$apt_dir/apt.conf" update || die "the lists of $suites cannot be had from the" \
+        "mirror in $apt_dir/sources.list: does that mirror carry them?"
+    say "installing from $qemu_suite: $QEMU_PACKAGES"
+    # shellcheck disable=SC2086
+    apt_get -c "$apt_dir/apt.conf" install -t "$qemu_suite" $QEMU_PACKAGES ||
+        die "QEMU could not be installed from $qemu_suite (see the messages above)"
+fi
+
+missing=$(packages_missing)
+[ -z "$missing" ] || die "still missing after installation: $missing"
+qemu_missing && die "qemu-system-arm is still older than $QEMU_VERSION_MIN"
+say "done"

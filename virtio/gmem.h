@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * gmem.h - SEAM 2: the only way to a guest's bytes.                               plane: data
+ *
+ * A driver names its buffers by guest-physical address. gmem_span() turns address + length + direction
+ * into spans we may touch, and pins what is behind them; gmem_release() lets go. What is behind depends
+ * on who made the gmem: windows of foreign mappings (drivers/xen/gmem_foreign.c), an arena with poisoned
+ * edges (tests/fake/), later grants or shared memory.
+ *
+ * The few last runs that answered are kept inline (hit[]), so that a steady request costs no call.
+ * Whoever unmaps or moves anything calls gmem_forget() first.
+ */
+#pragma once
+
+#include "start/base/status.h"
+#include "start/base/types.h"
+
+enum gmem_dir {
+    GMEM_READ,  /* we read: the driver's device-readable buffers */
+    GMEM_WRITE, /* we write: device-writable buffers, used rings, status bytes */
+};
+
+/** A run of guest addresses whose bytes are contiguous for us too. */
+struct gmem_hit {
+    u64 first; /* guest address of the first byte */
+    u64 bytes; /* 0: empty */
+    u8 *base;  /* our pointer to the first byte */
+    u64 bus;   /* bus address of the first byte */
+    u32 tag;   /* index into gmem.pins */
+    bool writable;
+};
+
+struct gmem;
+
+struct gmem_ops {
+    /**
+     * Find or make the run that contains addr and as much of [addr, addr + bytes) as is contiguous.
+     * bytes is at least 1 and addr + bytes does not wrap. On ST_OK *run holds addr.
+     * Returns ST_GUEST when addr is not memory of the guest that may be used in this direction,
+     * ST_AGAIN when every window is pinned (try again after a release), ST_HYPERCALL when mapping failed
+     * for a reason of the platform's.
+     */
+    enum status (*find)(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
+                        struct gmem_hit *run);
+};
+
+#define GMEM_HITS 4 /* inline runs: ring, header page, two of data */
+
+struct gmem {
+    const struct gmem_ops *ops;
+    u32 *pins; /* one counter per tag: spans given out and not released */
+    u32 hit_next;
+    struct gmem_hit hit[GMEM_HITS];
+};
+
+void gmem_init(struct gmem *gm, const struct gmem_ops *ops, u32 *pins);
+
+/** Empty the inline runs. Called by the implementation before it unmaps or moves anything. */
+void gmem_forget(struct gmem *gm);
+
+/**
+ * Append to spans[*count..max) what covers [addr, addr + bytes) in order, pinning each.
+ * Returns ST_OK; ST_GUEST when the range wraps or is not the guest's memory; ST_FULL when max is too
+ * small; ST_AGAIN or ST_HYPERCALL from the implementation. On failure *count is unchanged and nothing
+ * stays pinned by this call. bytes == 0 appends nothing.
+ */
+enum status gmem_span(struct gmem *gm, gpa_t addr, u32 bytes, enum gmem_dir dir,
+                      struct span *spans, u32 max, u32 *count);
+
+/** Let go of spans made by gmem_span() of the same gmem. */
+void gmem_release(struct gmem *gm, const struct span *spans, u32 count);
+
+/** Copy from the guest: every byte read exactly once. ST_OK or what gmem_span() returns. */
+enum status gmem_copy_in(struct gmem *gm, void *to, gpa_t addr, u32 bytes);
+/** Copy to the guest. ST_OK or what gmem_span() returns; on failure some bytes may be written. */
+enum status gmem_copy_out(struct gmem *gm, gpa_t addr, const void *from, u32 bytes);
