@@ -44,7 +44,7 @@ PACKAGES="$PACKAGES libcmocka-dev clang clang-tidy clang-format libclang-rt-dev
 # The test bed: builds Xen and its policy, unpacks packages.
 PACKAGES="$PACKAGES flex bison m4 checkpolicy xz-utils binutils binutils-aarch64-linux-gnu
     dpkg-dev debian-archive-keyring"
-QEMU_PACKAGES="qemu-system-arm ipxe-qemu"
+QEMU_PACKAGES="qemu-system-arm"
 
 package_missing() {
     state=$(dpkg-query -W -f='${db:Status-Abbrev}\n' "$1" 2>/dev/null || true)
