@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Caisson: a bare-metal storage backend for Xen on Arm. `make help` lists the targets.
+#
+# What each build is made of. ENGINE_SRCS is in all of them: that line is the portability proof.
+
+# Compiled for the image and for every hosted build.
+ENGINE_SRCS := \
+	start/base/status.c start/base/log.c \
+	start/poll.c start/config.c start/disks.c start/attach.c \
+	drivers/fdt/fdt_scan.c drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
+	drivers/timer/timer.c drivers/console/console.c \
+	drivers/xen/xen.c drivers/xen/evtchn.c drivers/xen/gnttab.c drivers/xen/extregion.c \
+	drivers/xen/gmem_foreign.c drivers/xen/ioreq.c drivers/xen/xs_wire.c drivers/xen/xs.c \
+	drivers/xen/backend.c \
+	virtio/gmem.c virtio/virtq.c virtio/vdev.c virtio/vmmio.c virtio/vblk.c \
+	blk/bdev.c blk/ramdisk.c
+
+# Only on the machine itself: kept short, and shrinking.
+TARGET_ONLY_SRCS := \
+	start/entry.S start/vectors.S start/mmu.c start/trap.c start/libc_glue.c start/port_arm64.c \
+	start/main.c drivers/xen/hypercall.S
+
+IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
+
+# The fake machine, the fake Xen and the fake guest that hosted tests link.
+FAKE_SRCS := $(wildcard tests/fake/*.c tests/model/*.c)
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+ENUM_TESTS := $(patsubst tests/enum/%.c,%,$(wildcard tests/enum/enum_*.c))
+FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# ---- tools and flags --------------------------------------------------------------------------
+CROSS_COMPILE ?= aarch64-linux-gnu-
+ARM_CC        := $(CROSS_COMPILE)gcc
+HOST_CC       ?= gcc
+FUZZ_CC       ?= clang
+PYTHON        := /usr/bin/python3
+PICOLIBC      ?= /usr/lib/picolibc/aarch64-linux-gnu
+LIBFDT_ARM    ?= /usr/lib/aarch64-linux-gnu/libfdt.a
+XEN_HEADERS   ?= /usr/include/xen
+B             := build
+Q             := $(if $(V),,@)
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wcast-align -Wvla
+COMMON   := -std=c11 -I. -I$(B)/include -fno-common -fno-strict-aliasing $(WARNINGS)
+
+ARM_CFLAGS := $(COMMON) -O2 -g -ffreestanding -fpie -fvisibility=hidden -mgeneral-regs-only \
+	-mno-outline-atomics -mstrict-align -fno-omit-frame-pointer -fstack-protector-strong \
+	-mbranch-protection=none -ffunction-sections -fdata-sections -fno-builtin-printf \
+	-fno-asynchronous-unwind-tables -isystem $(PICOLIBC)/include \
+	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -fstack-usage
+ARM_LDFLAGS := -nostdlib -static -pie --no-dynamic-linker -z noexecstack -z max-page-size=4096 \
+	--gc-sections --build-id=none --fatal-warnings
+
+HOST_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+HOST_LIBS   := -lcmocka -l:libfdt.so.1
+
+# ---- the image --------------------------------------------------------------------------------
+.PHONY: all
+all: $(B)/caisson.img ## build the image: build/caisson.img (kernel= for xl) and build/caisson.elf
+	$(Q)$(PYTHON) tools/size.py --brief
+
+ARM_OBJS := $(patsubst %,$(B)/arm/%.o,$(IMAGE_SRCS))
+
+$(B)/include/xen:
+	$(Q)test -r $(XEN_HEADERS)/xen.h || { echo "no $(XEN_HEADERS)/xen.h: run tools/setup.sh"; exit 1; }
+	$(Q)mkdir -p $(@D) && ln -sfn $(XEN_HEADERS) $@
+
+$(B)/include/libfdt:
+	$(Q)test -r /usr/include/libfdt.h || { echo "no libfdt.h: run tools/setup.sh"; exit 1; }
+	$(Q)mkdir -p $@ && for h in libfdt.h libfdt_env.h fdt.h; do ln -sfn /usr/include/$$h $@/$$h; done
+
+HEADERS := $(B)/include/xen $(B)/include/libfdt
+
+$(B)/arm/%.c.o: %.c Makefile | $(HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)command -v $(ARM_CC) >/dev/null || { echo "no $(ARM_CC): run tools/setup.sh"; exit 1; }
+	$(Q)$(ARM_CC) $(ARM_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/arm/%.S.o: %.S Makefile | $(HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(ARM_CC) $(ARM_CFLAGS) -D__ASSEMBLY__ -MMD -MP -c $< -o $@
+
+$(B)/caisson.elf: $(ARM_OBJS) linker/image.lds
+	$(Q)$(CROSS_COMPILE)ld $(ARM_LDFLAGS) -T linker/image.lds -Map $(B)/caisson.map -o $@ \
+		$(ARM_OBJS) --start-group $(LIBFDT_ARM) $(PICOLIBC)/lib/libc.a --end-group
+
+$(B)/caisson.img: $(B)/caisson.elf
+	$(Q)$(CROSS_COMPILE)objcopy -O binary $< $@
+
+# ---- hosted builds ----------------------------------------------------------------------------
+HOST_OBJS := $(patsubst %,$(B)/host/%.o,$(ENGINE_SRCS) $(FAKE_SRCS))
+TEST_BINS := $(addprefix $(B)/host/tests/,$(UNIT_TESTS) $(ENUM_TESTS))
+
+$(B)/host/%.c.o: %.c Makefile | $(HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/host/libengine.a: $(HOST_OBJS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/host/tests/%: $(B)/host/tests/unit/%.c.o $(B)/host/libengine.a
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) $^ $(HOST_LIBS) -o $@
+
+$(B)/host/tests/%: $(B)/host/tests/enum/%.c.o $(B)/host/libengine.a
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) $^ $(HOST_LIBS) -o $@
+
+.PRECIOUS: $(B)/host/%.c.o
+.PHONY: host-tests
+host-tests: $(TEST_BINS)
+
+FUZZ_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=all
+
+$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(ENGINE_SRCS) $(FAKE_SRCS) | $(HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(filter %.c,$^) $(HOST_LIBS) -o $@
+
+# ---- the front door ---------------------------------------------------------------------------
+.PHONY: help setup run test fuzz clean
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install the packages that building and testing need (Debian 12 or 13)
+	$(Q)tools/setup.sh
+
+fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz one surface: F=virtq [SECONDS=60]
+	$(Q)test -n "$(F)" || { echo "name one: make fuzz F=..."; exit 1; }
+	$(Q)mkdir -p $(B)/fuzz/corpus-$(F)
+	$(Q)$(B)/fuzz/fuzz_$(F) -max_total_time=$(or $(SECONDS),60) $(B)/fuzz/corpus-$(F) \
+		$(wildcard tests/fuzz/seeds/$(F))
+
+clean: ## remove what was built; downloads and Xen under build/testbed stay
+	$(Q)rm -rf $(B)/arm $(B)/host $(B)/fuzz $(B)/include $(B)/caisson.*
+
+-include $(ARM_OBJS:.o=.d) $(HOST_OBJS:.o=.d) $(patsubst %,$(B)/host/tests/unit/%.c.d,$(UNIT_TESTS))
