@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * config.h - what the bootargs say.                                              plane: control
+ *
+ *   disk=NAME[,initrd][,offset=N][,size=N][,ro]   a disk, as often as needed (DISKS_MAX)
+ *        without size=, or with initrd: a piece of the domain's initrd (the whole by default)
+ *        with size= and no initrd:      zeroes
+ *   spin_us=N | spin_us=forever    poll this long without work before sleeping
+ *   log=error|warn|info|debug
+ *   selftest=wild|code|stack       end in the exception report, to try it
+ *
+ * N is decimal or 0x-hex with an optional K, M or G. Words are separated by blanks. Anything else is
+ * refused: a misspelt word must not start a disk server that serves something else.
+ */
+#pragma once
+
+#include "start/base/limits.h"
+#include "start/base/log.h"
+#include "start/base/status.h"
+
+enum disk_source { DISK_INITRD, DISK_ZEROES };
+
+struct config_disk {
+    char name[DISK_NAME_MAX];
+    enum disk_source source;
+    u64 offset; /* bytes into the initrd */
+    u64 bytes;  /* 0: up to the end of the initrd */
+    bool read_only;
+};
+
+#define CONFIG_WORD_MAX 16 /* bytes of a selftest name, NUL included */
+
+struct config {
+    struct config_disk disk[DISKS_MAX];
+    u32 disk_count;
+    u64 spin_ns;
+    enum log_level level;
+    char selftest[CONFIG_WORD_MAX]; /* "" for none */
+};
+
+#define CONFIG_WHY_MAX 160 /* bytes of a complaint, NUL included */
+
+/**
+ * Read the NUL-terminated bootargs. ST_OK; ST_PROTO with a sentence in why[CONFIG_WHY_MAX]; ST_FULL
+ * with a sentence when there are more than DISKS_MAX disks.
+ */
+enum status config_parse(const char *bootargs, struct config *config, char *why);
