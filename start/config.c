@@ -255,7 +255,7 @@ static enum status parse_word(struct config *config, struct word w, char *why)
     if (word_cut_key(&value, "selftest")) {
         return parse_selftest(config, value, why);
     }
-    return refuse(why, "unknown word (known: disk= spin_us= log= selftest=; see README.md)", w);
+    return refuse(why, "unknown word (known: disk= spin_us= log= selftest=, see README.md)", w);
 }
 
 enum status config_parse(const char *bootargs, struct config *config, char *why)
