@@ -2,8 +2,8 @@
 /*
  * bdev.h - SEAM 3: a medium, as the front ends see it.                            plane: data
  *
- * A front end has already refused what a guest may get wrong, with the status its protocol wants; here
- * the same relations are a CHECK (a pair assertion).
+ * A front end has already refused what a guest may get wrong, with the status its protocol wants;
+ * here the same relations are a CHECK (a pair assertion).
  */
 #pragma once
 
@@ -18,7 +18,7 @@ struct bdev_info {
     u32 logical_block_bytes;  /* smallest addressable unit, power of two, 512..4096 */
     u32 physical_block_bytes; /* what a write costs least at, >= logical */
     u32 optimal_io_bytes;     /* 0: unknown */
-    u32 seg_max;              /* spans of data the medium takes at once are not limited below this */
+    u32 seg_max; /* spans of data the medium takes at once are not limited below this */
     bool read_only;
     bool write_cache; /* a completed write may be volatile until a flush */
     bool discard;
@@ -30,7 +30,8 @@ struct bdev_info {
 struct bdev_ops {
     /** Start or finish req. A request the medium refuses ends on its done list with a status. */
     void (*submit)(struct bdev *dev, struct blk_req *req);
-    /** Advance what is in flight. Returns work done; 0 means nothing to do now. NULL: never in flight. */
+    /** Advance what is in flight. Returns work done; 0 means nothing to do now. NULL: never in
+     * flight. */
     u32 (*poll)(struct bdev *dev);
 };
 

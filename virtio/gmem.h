@@ -2,13 +2,13 @@
 /*
  * gmem.h - SEAM 2: the only way to a guest's bytes.                               plane: data
  *
- * A driver names its buffers by guest-physical address. gmem_span() turns address + length + direction
- * into spans we may touch, and pins what is behind them; gmem_release() lets go. What is behind depends
- * on who made the gmem: windows of foreign mappings (drivers/xen/gmem_foreign.c), an arena with poisoned
- * edges (tests/fake/), later grants or shared memory.
+ * A driver names its buffers by guest-physical address. gmem_span() turns address + length +
+ * direction into spans we may touch, and pins what is behind them; gmem_release() lets go. What is
+ * behind depends on who made the gmem: windows of foreign mappings (drivers/xen/gmem_foreign.c),
+ * an arena with poisoned edges (tests/fake/), later grants or shared memory.
  *
- * The few last runs that answered are kept inline (hit[]), so that a steady request costs no call.
- * Whoever unmaps or moves anything calls gmem_forget() first.
+ * Runs that answered are kept inline (hit[]), one for every address modulo GMEM_HITS windows, so
+ * that a steady request costs no call. Whoever unmaps or moves anything calls gmem_forget() first.
  */
 #pragma once
 
@@ -37,19 +37,19 @@ struct gmem_ops {
      * Find or make the run that contains addr and as much of [addr, addr + bytes) as is contiguous.
      * bytes is at least 1 and addr + bytes does not wrap. On ST_OK *run holds addr.
      * Returns ST_GUEST when addr is not memory of the guest that may be used in this direction,
-     * ST_AGAIN when every window is pinned (try again after a release), ST_HYPERCALL when mapping failed
-     * for a reason of the platform's.
+     * ST_AGAIN when every window is pinned (try again after a release), ST_HYPERCALL when mapping
+     * failed for a reason of the platform's.
      */
     enum status (*find)(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
                         struct gmem_hit *run);
 };
 
-#define GMEM_HITS 4 /* inline runs: ring, header page, two of data */
+#define GMEM_HITS \
+    16 /* inline runs: 32 MiB of neighbouring windows before two of them share a place */
 
 struct gmem {
     const struct gmem_ops *ops;
     u32 *pins; /* one counter per tag: spans given out and not released */
-    u32 hit_next;
     struct gmem_hit hit[GMEM_HITS];
 };
 
@@ -60,14 +60,15 @@ void gmem_forget(struct gmem *gm);
 
 /**
  * Append to spans[*count..max) what covers [addr, addr + bytes) in order, pinning each.
- * Returns ST_OK; ST_GUEST when the range wraps or is not the guest's memory; ST_FULL when max is too
- * small; ST_AGAIN or ST_HYPERCALL from the implementation. On failure *count is unchanged and nothing
- * stays pinned by this call. bytes == 0 appends nothing.
+ * Returns ST_OK; ST_GUEST when the range wraps or is not the guest's memory; ST_FULL when max is
+ * too small; ST_AGAIN or ST_HYPERCALL from the implementation. On failure *count is unchanged and
+ * nothing stays pinned by this call. bytes == 0 appends nothing.
  */
-enum status gmem_span(struct gmem *gm, gpa_t addr, u32 bytes, enum gmem_dir dir,
-                      struct span *spans, u32 max, u32 *count);
+enum status gmem_span(struct gmem *gm, gpa_t addr, u32 bytes, enum gmem_dir dir, struct span *spans,
+                      u32 max, u32 *count);
 
-/** Let go of spans made by gmem_span() of the same gmem. */
+/** Let go of spans made by gmem_span() of the same gmem. A span without base (a hole) is skipped.
+ */
 void gmem_release(struct gmem *gm, const struct span *spans, u32 count);
 
 /** Copy from the guest: every byte read exactly once. ST_OK or what gmem_span() returns. */

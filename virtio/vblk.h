@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vblk.h - a virtio block device over a bdev. [VIRTIO 5.2]                         plane: data
+ *
+ *   vblk_poll:  pop a chain -> decode and check -> bdev_submit -> done list -> status byte -> push
+ *               ... and once per batch: publish, interrupt if the driver asked
+ *
+ * Whoever makes vblks also polls their bdevs (bdev_poll() of a medium that completes later);
+ * vblk_poll() collects what is finished. Requests in flight live in slots of a pool that all
+ * devices of a poll loop share; when it is empty, requests wait in their rings.
+ *
+ * Next in the tour: vblk.c, then blk/bdev.h.
+ */
+#pragma once
+
+#include "blk/bdev.h"
+#include "virtio/vblk_defs.h"
+#include "virtio/vdev.h"
+
+struct vblk;
+
+struct vblk_req {
+    struct blk_req blk;
+    struct vblk *vb;
+    u16 queue;
+    u8 *status;         /* the chain's last writable byte */
+    u32 written;        /* for the used ring, when the request succeeds */
+    u32 written_failed; /* and when it fails: the status byte counts only if no gap precedes it */
+    struct vblk_req *next_free;
+    struct vq_chain chain;
+};
+
+struct vblk_pool {
+    struct vblk_req *free;
+    u32 in_flight;
+    struct vblk_req slot[REQUESTS_MAX];
+};
+
+struct vblk {
+    struct vdev vdev;
+    struct bdev *bdev;
+    struct vblk_pool *pool;
+    struct blk_done done;
+    bool read_only;
+    bool write_through; /* a write is flushed before it is completed [VIRTIO 5.2.6.2] */
+    u32 in_flight;
+    u16 queue_next; /* round robin start */
+    struct vblk_config config;
+    char id[VBLK_ID_BYTES];
+    /* counters since vblk_init() */
+    u64 reads, writes, flushes, get_ids, unsupported;
+    u64 bytes_read, bytes_written;
+    u64 errors_guest;  /* requests the driver got wrong: IOERR */
+    u64 errors_medium; /* requests the medium failed: IOERR */
+    u64 no_slot;       /* turns that ended because the pool was empty */
+    u64 no_window;     /* turns that ended because guest memory could not be mapped yet */
+    u64 batches;       /* publishes */
+};
+
+struct vblk_init {
+    struct bdev *bdev;
+    struct gmem *gm;
+    struct vblk_pool *pool;
+    const char *name; /* for messages, e.g. "dom3/51712 root"; stays valid */
+    const char *id;   /* GET_ID's answer, cut to VBLK_ID_BYTES */
+    bool read_only;   /* also when the medium is not */
+};
+
+void vblk_pool_init(struct vblk_pool *pool);
+
+/** The transport is added by vmmio_init(m, &vb->vdev, ...). */
+void vblk_init(struct vblk *vb, const struct vblk_init *init);
+
+/**
+ * Complete what the medium finished, then take at most about budget units of new work, a unit
+ * being a request or VBLK_UNIT_BYTES of its data. Returns the units done, 0 when there was nothing
+ * to do. Kicks are turned off by the first turn that finds work.
+ */
+u32 vblk_poll(struct vblk *vb, u32 budget);
+
+/** Nothing to do for vblk_poll(): the idle turn. */
+static inline bool vblk_idle(const struct vblk *vb)
+{
+    for (u32 q = 0; q < vb->vdev.queue_count; q++) {
+        if (virtq_waiting(&vb->vdev.queue[q].vq)) {
+            return false;
+        }
+    }
+    return vb->done.head == NULL;
+}
+
+/** Ask for kicks. Returns true when there is work already. */
+bool vblk_arm(struct vblk *vb);
+/** We poll again: no kicks, please. */
+void vblk_disarm(struct vblk *vb);
+
+/** The medium's capacity changed: tell the driver. [VIRTIO 5.2.4] */
+void vblk_resized(struct vblk *vb);
+
+/**
+ * The guest or the device goes. Stops at once; nothing is written to the guest any more. Returns
+ * true when the medium has let go of every request and nothing of the guest is pinned: call (and
+ * poll the bdev) until then.
+ */
+bool vblk_shutdown(struct vblk *vb);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vdev.h - a virtio device without its transport. [VIRTIO 2, 3]                 plane: control
+ *
+ * A device class (vblk) embeds a vdev and gives it ops; a transport (vmmio) drives it with the
+ * verbs below and gives it a raise hook. Neither knows the other.
+ *
+ *   status   reads 0 -> ACKNOWLEDGE -> DRIVER -> FEATURES_OK -> DRIVER_OK
+ *            bits are only ever added by the driver; a write of 0 resets
+ *   live     DRIVER_OK, and neither FAILED nor DEVICE_NEEDS_RESET: only then rings are looked at
+ *   reset    queues stop at once; while requests of the old life are with the medium, the status
+ *   keeps
+ *            its old value and other writes are ignored; it reads 0 when none is left, and nothing
+ *            is written to the guest from then on [VIRTIO 2.4.1]
+ */
+#pragma once
+
+#include "virtio/virtio_defs.h"
+#include "virtio/virtq.h"
+
+struct vdev;
+
+struct vdev_ops {
+    /** May the driver have this subset of the offered features? NULL: any. [VIRTIO 2.2.2] */
+    bool (*features_ok)(struct vdev *dev, u64 features);
+    /** The device goes live. dev->features is what was negotiated. NULL: nothing to do. */
+    void (*start)(struct vdev *dev);
+    /** The driver wrote the config space, inside config_bytes. NULL: nothing is writable. */
+    void (*config_write)(struct vdev *dev, u32 offset, u32 bytes, u64 value);
+};
+
+/** The transport's way to the driver: cause is VIRTIO_INT_QUEUE (of queue) or VIRTIO_INT_CONFIG. */
+typedef void (*vdev_raise_fn)(void *ctx, u32 cause, u16 queue);
+
+struct vdev_queue {
+    struct virtq vq;
+    u32 size_max;
+    struct virtq_setup setup; /* as the driver programs it; frozen while ready */
+};
+
+struct vdev {
+    const struct vdev_ops *ops;
+    const char *name; /* for messages */
+    u32 device_id;
+    u32 status;
+    bool live;
+    bool resetting;
+    u16 queue_count;
+    u64 offered, driver_features;
+    u64 features;         /* what was negotiated at FEATURES_OK; 0 before */
+    bool features_beyond; /* the driver claimed a bit above 63: none is offered */
+    struct gmem *gm;
+    const u8 *config; /* the device class's config space, little-endian */
+    u32 config_bytes;
+    u32 config_generation;
+    vdev_raise_fn raise;
+    void *raise_ctx;
+    struct vdev_queue queue[VQ_PER_DEVICE];
+    /* counters since vdev_init() */
+    u64 kicks, interrupts, resets, needs_resets;
+};
+
+struct vdev_init {
+    const struct vdev_ops *ops;
+    const char *name;
+    u32 device_id;
+    u64 offered;
+    struct gmem *gm;
+    const void *config;
+    u32 config_bytes;
+    u16 queue_count; /* 1..VQ_PER_DEVICE */
+    u32 queue_size_max;
+};
+
+void vdev_init(struct vdev *dev, const struct vdev_init *init);
+
+/* --- for transports ------------------------------------------------------------------------- */
+void vdev_transport(struct vdev *dev, vdev_raise_fn raise, void *ctx);
+u32 vdev_status_read(const struct vdev *dev);
+void vdev_status_write(struct vdev *dev, u32 value);
+/** Feature bits [32 * word, 32 * word + 32); 0 beyond bit 63. */
+u32 vdev_features_read(const struct vdev *dev, u32 word);
+void vdev_features_write(struct vdev *dev, u32 word, u32 value);
+/** The queue's registers may be written now. */
+bool vdev_queue_open(const struct vdev *dev, u32 queue);
+/** 1 until the queue is stopped and nothing of it is in flight. */
+u32 vdev_queue_ready_read(const struct vdev *dev, u32 queue);
+void vdev_queue_ready_write(struct vdev *dev, u32 queue, u32 value);
+/** The driver kicked. Only counted: the poll loop looks at the rings itself. */
+void vdev_kick(struct vdev *dev, u32 queue);
+/** Bytes past the end read as 0. bytes is 1, 2, 4 or 8. */
+u64 vdev_config_read(const struct vdev *dev, u32 offset, u32 bytes);
+void vdev_config_write(struct vdev *dev, u32 offset, u32 bytes, u64 value);
+
+/* --- for device classes --------------------------------------------------------------------- */
+static inline bool vdev_has(const struct vdev *dev, u32 feature)
+{
+    return (dev->features >> feature & 1) != 0;
+}
+
+/** Show what was pushed to queue and tell the driver if it asked. */
+void vdev_queue_publish(struct vdev *dev, u16 queue);
+/** Set DEVICE_NEEDS_RESET and tell the driver, if it is live. [VIRTIO 2.1.2] */
+void vdev_need_reset(struct vdev *dev);
+/** The config space has new content. [VIRTIO 2.5] */
+void vdev_config_changed(struct vdev *dev);
+/** Call after a push that a pending reset may have waited for. */
+void vdev_reset_progress(struct vdev *dev);
+/** Stop for good (the guest is gone). Returns true when nothing is in flight any more: call until
+ * then. */
+bool vdev_shutdown(struct vdev *dev);

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtq.h - the device side of a split virtqueue. [VIRTIO 2.7]                     plane: data
+ *
+ *      driver writes, we read (hostile: every word once)     we write, the driver reads
+ *
+ *      desc[]        addr len flags next                     used.ring[]   {head, bytes written}
+ *      avail.ring[]  heads of chains offered                 used.idx      chains returned
+ *      avail.idx     chains offered                          used.flags    "do not kick"
+ *      avail.flags, used_event   when to interrupt           avail_event   when to kick
+ *
+ * Indices run freely modulo 2^16; the slot is index & (size - 1); what waits is (u16)(avail.idx -
+ * next).
+ *
+ *      enable -> { pop ... push }* -> publish -> wants_irq -> ... -> reset
+ *
+ * pop takes a chain, push stages its return, publish shows all staged returns with one store,
+ * wants_irq says whether the driver asked to be told. While we poll, kicks are off
+ * (virtq_kick_disable()); before we sleep virtq_kick_enable() asks for them again and looks once
+ * more.
+ *
+ * What a driver gets wrong has one of two ends, never ours:
+ *   the chain is malformed        it is returned with length 0 and counted; after
+ *   VQ_COMPLAINTS_MAX of
+ *                                 them in one life of the queue we stop believing: VQ_BROKEN
+ *   the ring itself is malformed  VQ_BROKEN at once: nothing is read or written any more until a
+ *   reset;
+ *                                 vdev asks the driver for one [VIRTIO 2.1.2]
+ *
+ * A buffer that is not guest memory does not make its chain malformed: its bytes become a span
+ * without base (a hole), and the device decides what that means for the request.
+ *
+ * Next in the tour: virtq.c, then vblk.c.
+ */
+#pragma once
+
+#include "start/base/limits.h"
+#include "start/base/log.h"
+#include "virtio/gmem.h"
+
+#define VQ_COMPLAINTS_MAX 16 /* malformed chains before the queue counts as broken */
+
+/** One request as taken from the ring. Its spans stay valid until virtq_push(). */
+struct vq_chain {
+    u16 head;          /* names the request towards the driver */
+    u16 desc_count;    /* descriptors it was made of */
+    u16 read_count;    /* spans we may read: span[0..read_count) */
+    u16 write_count;   /* spans we may write: the ones after them */
+    bool cut;          /* more than VQ_SPAN_MAX spans: the last span is the end of the chain, */
+                       /* what lay before it is missing */
+    u32 segment_bytes; /* longest descriptor */
+    u64 read_bytes;    /* sums over all descriptors, holes and missing spans included */
+    u64 write_bytes;
+    struct span span[VQ_SPAN_MAX]; /* base NULL: a hole, never touched */
+};
+
+enum vq_state { VQ_OFF, VQ_READY, VQ_BROKEN };
+
+/** Where the driver says its ring is; checked by virtq_enable(). */
+struct virtq_setup {
+    u32 size;
+    u64 desc, avail, used; /* guest addresses */
+    bool indirect;         /* VIRTIO_F_INDIRECT_DESC negotiated */
+    bool event_idx;        /* VIRTIO_F_EVENT_IDX negotiated */
+};
+
+/**
+ * A part of the ring in at most two runs of our memory, because a window of guest memory may end
+ * inside it: byte offsets below split lie at base[0] + offset, the others at base[1] + offset.
+ */
+struct virtq_part {
+    uintptr_t base[2];
+    u32 split;
+};
+
+struct virtq {
+    /* looked at by every idle turn */
+    const u8 *avail_idx; /* avail.idx; points at idle_idx unless the queue is ready */
+    u16 next;            /* next avail slot to take, runs freely */
+    u16 avail_seen;      /* avail.idx as last read */
+    u16 used_next;       /* next used slot to stage, runs freely */
+    u16 used_shown;      /* used.idx as last published */
+    u16 irq_from;        /* used.idx at the last virtq_wants_irq() */
+    u16 kick_parked;     /* avail_event as last written */
+    u16 mask;            /* size - 1 */
+    u16 idle_idx;        /* equals next: an idle turn of a queue that is off finds no work */
+    enum vq_state state;
+    bool indirect;
+    bool event_idx;
+    bool kicks_on;
+    u16 in_flight; /* popped and not pushed; counts on through a reset */
+    u16 complaints;
+    struct gmem *gm;
+    struct virtq_part desc, avail, used;
+    u8 *used_idx;
+    const u8 *used_event, *avail_flags;
+    u8 *avail_event, *used_flags;
+    u64 busy[VQ_SIZE_MAX / 64]; /* heads in flight */
+    struct span pin[6];         /* holds the parts in place */
+    u32 pin_count;
+    const char *name; /* for messages */
+    struct log_limit limit;
+    /* counters since virtq_init() */
+    u64 chains;       /* popped */
+    u64 dropped;      /* malformed, returned unused */
+    u64 breaks;       /* times the queue became VQ_BROKEN */
+    u64 publishes;    /* stores of used.idx */
+    u64 kick_enables; /* times kicks were asked for */
+};
+
+/** name is for messages and stays valid. */
+void virtq_init(struct virtq *vq, const char *name);
+
+/**
+ * Check and map the ring, and start at index 0. Kicks are as the driver zeroed them: on.
+ * ST_OK; ST_INVAL when the size is not a power of two in 1..VQ_SIZE_MAX or a part is misaligned;
+ * ST_GUEST when a part is not guest memory; ST_AGAIN when requests of the last life are still in
+ * flight, or no window is free; ST_NOSUP when a part lies in more than two runs; ST_HYPERCALL from
+ * gmem. Every refusal is logged. The queue must be VQ_OFF.
+ */
+enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct virtq_setup *setup);
+
+/**
+ * Stop: from now on nothing is read from or written to the ring. Chains in flight keep their spans
+ * until they are pushed, which then only lets go of them. VQ_OFF afterwards, whatever it was
+ * before.
+ */
+void virtq_reset(struct virtq *vq);
+
+/**
+ * Take the next chain. ST_OK; ST_AGAIN when there is none; ST_PROTO when one was malformed and has
+ * been returned to the driver unused (pop again); ST_FULL when no window is free for it: it stays
+ * where it is, pop again after a push of any queue; ST_GUEST when the queue is VQ_BROKEN or VQ_OFF.
+ * [VIRTIO 2.7.5, 2.7.6]
+ */
+enum status virtq_pop(struct virtq *vq, struct vq_chain *chain);
+
+/** Return the chain that pop would take next, unused: the way out when ST_FULL will not go away. */
+void virtq_drop_next(struct virtq *vq);
+
+/**
+ * Stage the return of chain and let go of its spans. written is the number of bytes written to its
+ * device-writable part without a gap from the first one on. [VIRTIO 2.7.8.2]
+ */
+void virtq_push(struct virtq *vq, const struct vq_chain *chain, u32 written);
+
+/** Show what is staged to the driver with one store. Returns true when something was. */
+bool virtq_publish(struct virtq *vq);
+
+/** After virtq_publish(): has the driver asked to be told of it? [VIRTIO 2.7.7.2] */
+bool virtq_wants_irq(struct virtq *vq);
+
+/** Ask the driver not to kick. Advice: kicks may still come. [VIRTIO 2.7.10] */
+void virtq_kick_disable(struct virtq *vq);
+
+/** Ask for kicks, then look: returns true when a chain waits already. */
+bool virtq_kick_enable(struct virtq *vq);
+
+/** True when a chain waits. Cheap: the idle turn of a polled queue. */
+static inline bool virtq_waiting(const struct virtq *vq)
+{
+    return __atomic_load_n((const u16 *)(const void *)vq->avail_idx, __ATOMIC_ACQUIRE) != vq->next;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* virtq_layout.h - a split virtqueue as it lies in guest memory. [VIRTIO 2.7] */
+#pragma once
+
+#include "start/base/check.h"
+#include "start/base/types.h"
+
+#define VIRTQ_DESC_F_NEXT     0x1 /* the chain goes on at next */
+#define VIRTQ_DESC_F_WRITE    0x2 /* device-writable, else device-readable */
+#define VIRTQ_DESC_F_INDIRECT 0x4 /* addr and len name a table of descriptors */
+
+#define VIRTQ_AVAIL_F_NO_INTERRUPT 0x1
+#define VIRTQ_USED_F_NO_NOTIFY     0x1
+
+/* [VIRTIO 2.7.5] */
+struct virtq_desc {
+    le64_t addr;
+    le32_t len;
+    le16_t flags;
+    le16_t next;
+};
+
+/* The same 16 bytes as two words, so that each is read with one access. */
+#define VIRTQ_DESC_LEN(w)   ((u32)(w))
+#define VIRTQ_DESC_FLAGS(w) ((u16)((w) >> 32))
+#define VIRTQ_DESC_NEXT(w)  ((u16)((w) >> 48))
+
+/* Available ring [VIRTIO 2.7.6]: flags, idx, ring[size], used_event */
+#define VIRTQ_AVAIL_FLAGS            0
+#define VIRTQ_AVAIL_IDX              2
+#define VIRTQ_AVAIL_RING(slot)       (4 + 2 * (u32)(slot))
+#define VIRTQ_AVAIL_USED_EVENT(size) VIRTQ_AVAIL_RING(size)
+
+/* Used ring [VIRTIO 2.7.8]: flags, idx, ring[size] of {id, len}, avail_event */
+#define VIRTQ_USED_FLAGS             0
+#define VIRTQ_USED_IDX               2
+#define VIRTQ_USED_RING(slot)        (4 + 8 * (u32)(slot))
+#define VIRTQ_USED_AVAIL_EVENT(size) VIRTQ_USED_RING(size)
+
+/* Alignment and size of the parts [VIRTIO 2.7] */
+#define VIRTQ_DESC_ALIGN        16
+#define VIRTQ_AVAIL_ALIGN       2
+#define VIRTQ_USED_ALIGN        4
+#define VIRTQ_DESC_BYTES(size)  (16 * (u32)(size))
+#define VIRTQ_AVAIL_BYTES(size) (6 + 2 * (u32)(size))
+#define VIRTQ_USED_BYTES(size)  (6 + 8 * (u32)(size))
+
+STATIC_CHECK(sizeof(struct virtq_desc) == 16, "[VIRTIO 2.7.5]");
+STATIC_CHECK(offsetof(struct virtq_desc, len) == 8, "[VIRTIO 2.7.5]");
+STATIC_CHECK(offsetof(struct virtq_desc, flags) == 12, "[VIRTIO 2.7.5]");
+STATIC_CHECK(offsetof(struct virtq_desc, next) == 14, "[VIRTIO 2.7.5]");
