@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "drivers/xen/evtchn.h"
 #include "start/base/limits.h"
 #include "start/base/status.h"
 #include "start/base/types.h"
@@ -35,12 +36,14 @@ struct ioreq_server {
     u32 vcpu_count;
     void *page; /* struct shared_iopage, our mapping */
     u64 page_gfn;
-    u32 port[GUEST_VCPUS_MAX];
+    u32 port[GUEST_VCPUS_MAX]; /* ours, by vCPU */
+    struct evtchn_set ports;   /* the same, for looking at all at once */
     struct ioreq_range range[IOREQ_RANGES_MAX];
     /** The guest gave memory back: drop every mapping of it before this returns. */
     void (*invalidate)(void *ctx);
     void *invalidate_ctx;
     u64 traps; /* accesses answered */
+    u64 invalidations; /* IOREQ_TYPE_INVALIDATE obeyed */
     u64 refused; /* answered with all ones or ignored: no range, bad size, bad state */
 };
 

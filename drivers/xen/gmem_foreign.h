@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * gmem_foreign.h - a guest's memory through foreign mappings; implements virtio/gmem.h.  plane: data
+ *
+ * One pool of windows for all guests. A window is WINDOW_BYTES of extended region, aligned, and stands for
+ * one equally aligned piece (granule) of one guest: page i of the granule appears at page i of the window,
+ * so pages that touch in the guest touch for us and one span may run over many.
+ *
+ *   guest  0x4020_0000  |..P.PP...|       window 7 = guest 3, granule 0x4020_0000
+ *   ours   0x8_0460_0000|..P.PP...|       P: pages some descriptor named; only those are mapped
+ *
+ * A miss maps the pages the range names, in one hypercall. Windows without pins are reused, the longest
+ * unused first: a guest above its share (WINDOWS_MAX / guests) reuses its own, others take from whoever is
+ * above; no guest gets more than WINDOWS_PER_GUEST. Xen keeps a second-stage table of 4 KiB, from our
+ * domain's shadow_memory, for every window that was ever filled; when that pool is empty the windows filled
+ * so far are all there will be, and a log line says so.
+ *
+ * Stale: a pinned window whose guest gave memory back. It answers no new look-up and is unmapped when the
+ * last pin goes (gmem_foreign_reap()).
+ */
+#pragma once
+
+#include "start/base/limits.h"
+#include "virtio/gmem.h"
+
+#define WINDOW_PAGES      (WINDOW_BYTES / PAGE_BYTES)
+#define WINDOWS_PER_GUEST 224 /* of WINDOWS_MAX: a chain of 130 scattered segments, and rings */
+
+struct gmem_foreign {
+    struct gmem gm; /* what virtio/ sees */
+    u16 domid;
+    bool open;
+    u32 windows; /* in use now, stale ones included */
+    u64 misses, maps, unmaps, failures; /* find() calls that mapped; pages; pages; pages refused */
+    u64 invalidations;
+};
+
+struct gmem_foreign_stats {
+    u32 windows_total;  /* usable */
+    u32 windows_used;
+    u32 windows_stale;
+    u32 pages_mapped;   /* now */
+    u64 misses, maps, unmaps, evictions;
+};
+
+/**
+ * Take windows from the extended regions: WINDOWS_MAX or what there is room for.
+ * ST_OK; ST_FULL when there is not room for one.
+ */
+enum status gmem_foreign_init(void);
+
+/** Begin with guest domid; g->gm is usable then. ST_OK; ST_FULL above GUESTS_MAX. */
+enum status gmem_foreign_open(struct gmem_foreign *g, u16 domid);
+/** The guest goes: unmap everything. CHECKs that nothing is pinned. */
+void gmem_foreign_close(struct gmem_foreign *g);
+
+/** IOREQ_TYPE_INVALIDATE: unmap what is not pinned now, the rest when it is released. */
+void gmem_foreign_invalidate(struct gmem_foreign *g);
+
+/** Unmap stale windows whose pins are gone. Cheap when there are none. Returns windows freed. */
+u32 gmem_foreign_reap(void);
+
+void gmem_foreign_stats(struct gmem_foreign_stats *stats);
