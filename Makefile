@@ -34,7 +34,10 @@ FUZZERS    := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 CROSS_COMPILE ?= aarch64-linux-gnu-
 ARM_CC        := $(CROSS_COMPILE)gcc
 HOST_CC       ?= gcc
-FUZZ_CC       ?= clang
+CLANG         ?= clang
+CLANG_TIDY    ?= clang-tidy
+CLANG_FORMAT  ?= clang-format
+FUZZ_CC       ?= $(CLANG)
 PYTHON        := /usr/bin/python3
 PICOLIBC      ?= /usr/lib/picolibc/aarch64-linux-gnu
 LIBFDT_ARM    ?= /usr/lib/aarch64-linux-gnu/libfdt.a
@@ -119,6 +122,62 @@ $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(ENGINE_SRCS) $(FAKE_SRCS) | $(HEADERS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(filter %.c,$^) $(HOST_LIBS) -o $@
 
+# ---- checks -----------------------------------------------------------------------------------
+# Every object is one step, remembered under build/check: only what changed is checked again.
+CHECK_C     := $(filter %.c,$(IMAGE_SRCS))
+CHECK_HOST  := $(ENGINE_SRCS) $(FAKE_SRCS) $(wildcard tests/unit/*.c tests/enum/*.c)
+HOST_CHECK  := $(COMMON) -D_GNU_SOURCE -O2
+# What clang makes of the image: gcc's flags but those that only gcc knows.
+ARM_CHECK   := --target=aarch64-linux-gnu -nostdlibinc \
+	$(filter-out -mno-outline-atomics -fstack-usage,$(ARM_CFLAGS))
+
+$(B)/check/gcc/%.ok: % Makefile | $(HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(HOST_CC) $(HOST_CHECK) -MMD -MP -MF $(@:.ok=.d) -MT $@ -c $< -o /dev/null && touch $@
+
+$(B)/check/clang/%.ok: % Makefile | $(HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(HOST_CHECK) -MMD -MP -MF $(@:.ok=.d) -MT $@ -c $< -o /dev/null && touch $@
+
+$(B)/check/clang-arm/%.ok: % Makefile | $(HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(ARM_CHECK) -MMD -MP -MF $(@:.ok=.d) -MT $@ -MT $(B)/check/lint/$*.ok \
+		-c $< -o /dev/null && touch $@
+
+$(B)/check/lint/%.ok: % .clang-tidy Makefile | $(HEADERS)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(ARM_CHECK) 2>$(@:.ok=.err) || \
+		{ grep -v 'warnings generated' $(@:.ok=.err); exit 1; }
+	$(Q)touch $@
+
+.PHONY: check check-format check-layers check-tidy check-warnings check-lint
+check: check-format check-layers check-tidy check-warnings check-lint ## format, includes, style, warnings of gcc and clang, lint
+
+check-format:
+	$(Q)git ls-files -z '*.c' '*.h' | xargs -0 $(CLANG_FORMAT) --dry-run --Werror
+
+check-layers:
+	$(Q)$(PYTHON) tools/layers.py
+
+check-tidy:
+	$(Q)$(PYTHON) tools/tidy.py
+
+check-warnings: $(patsubst %,$(B)/check/gcc/%.ok,$(CHECK_HOST)) \
+	$(patsubst %,$(B)/check/clang/%.ok,$(CHECK_HOST)) \
+	$(patsubst %,$(B)/check/clang-arm/%.ok,$(CHECK_C))
+
+check-lint: $(patsubst %,$(B)/check/lint/%.ok,$(CHECK_C))
+
+.PHONY: format size stack
+format: ## put the C files into the house format
+	$(Q)git ls-files -z '*.c' '*.h' | xargs -0 $(CLANG_FORMAT) -i
+
+size: $(B)/caisson.elf ## bytes per module of the image; fails above its limit
+	$(Q)$(PYTHON) tools/size.py
+
+stack: $(B)/caisson.elf ## worst stack depth per entry of the image
+	$(Q)$(PYTHON) tools/stack.py
+
 # ---- the front door ---------------------------------------------------------------------------
 .PHONY: help setup run test fuzz clean
 help: ## this list
@@ -127,6 +186,9 @@ help: ## this list
 setup: ## install the packages that building and testing need (Debian 12 or 13)
 	$(Q)tools/setup.sh
 
+test: ## all tests: unit, tools, check, system; T=NAME for some, UNIT=1 without the test bed
+	$(Q)$(PYTHON) tools/run_tests.py $(if $(T),-k $(T)) $(if $(UNIT),--unit-only)
+
 fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz one surface: F=virtq [SECONDS=60]
 	$(Q)test -n "$(F)" || { echo "name one: make fuzz F=..."; exit 1; }
 	$(Q)mkdir -p $(B)/fuzz/corpus-$(F)
@@ -134,6 +196,7 @@ fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz 
 		$(wildcard tests/fuzz/seeds/$(F))
 
 clean: ## remove what was built; downloads and Xen under build/testbed stay
-	$(Q)rm -rf $(B)/arm $(B)/host $(B)/fuzz $(B)/include $(B)/caisson.*
+	$(Q)rm -rf $(B)/arm $(B)/host $(B)/check $(B)/fuzz $(B)/include $(B)/caisson.*
 
+-include $(shell test -d $(B)/check && find $(B)/check -name '*.d')
 -include $(ARM_OBJS:.o=.d) $(HOST_OBJS:.o=.d) $(patsubst %,$(B)/host/tests/unit/%.c.d,$(UNIT_TESTS))

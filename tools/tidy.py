@@ -139,7 +139,8 @@ def check_c(name, text, plain):
     for at, line in enumerate(plain_lines, 1):
         for what, where, but, cure in BANNED:
             found = what.search(line)
-            if found and (not where or name.startswith(where)) and not name.startswith(but or "\0"):
+            applies = (not where or name.startswith(where)) and name not in but
+            if found and applies:
                 yield at, f"{found.group().rstrip('( ')}: {cure}"
 
 
