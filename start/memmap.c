@@ -6,9 +6,10 @@
 
 #include "start/base/arith.h"
 
-void memmap_init(struct memmap *map)
+void memmap_init(struct memmap *map, memmap_access_fn access)
 {
     memset(map, 0, sizeof(*map));
+    map->access = access;
 }
 
 static enum status range_add(struct memrange *table, u32 *count, u32 max, u64 base, u64 bytes)
@@ -104,7 +105,9 @@ enum status memmap_take(struct memmap *map, u64 bytes, u64 align, u64 *base)
     CHECK(is_pow2(align));
     for (u32 i = 0; i < map->bank_count; i++) {
         if (bank_find(map, &map->bank[i], bytes, align, base)) {
-            return memmap_reserve(map, *base, bytes);
+            enum status st = memmap_reserve(map, *base, bytes);
+
+            return st == ST_OK && map->access ? map->access(*base, bytes) : st;
         }
     }
     return ST_FULL;

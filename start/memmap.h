@@ -18,14 +18,19 @@ struct memrange {
     u64 base, bytes;
 };
 
+/** Makes [base, base + bytes) accessible before it is given out. */
+typedef enum status (*memmap_access_fn)(u64 base, u64 bytes);
+
 struct memmap {
+    memmap_access_fn access;
     struct memrange bank[MEMMAP_BANKS_MAX];
     u32 bank_count;
     struct memrange taken[MEMMAP_TAKEN_MAX];
     u32 taken_count;
 };
 
-void memmap_init(struct memmap *map);
+/** access may be NULL: everything is accessible already. */
+void memmap_init(struct memmap *map, memmap_access_fn access);
 /** ST_OK, ST_INVAL when the range is empty or wraps, ST_FULL. */
 enum status memmap_add_bank(struct memmap *map, u64 base, u64 bytes);
 /** Mark as not ours to give. ST_OK, ST_INVAL, ST_FULL. Overlaps are fine. */
@@ -37,6 +42,7 @@ u64 memmap_total(const struct memmap *map);
 
 /**
  * Take bytes at a multiple of align (a power of two) from the lowest free place.
- * ST_OK with *base; ST_FULL when no bank has a free run that long or the table is full.
+ * ST_OK with *base; ST_FULL when no bank has a free run that long or the table is full; what access
+ * returns otherwise.
  */
 enum status memmap_take(struct memmap *map, u64 bytes, u64 align, u64 *base);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * attach.h - glue: a guest's wish for a device becomes memory windows, an ioreq server, a register
+ * file, a virtio device and a disk; and their end.                                plane: both
+ *
+ *   backend request -> guest (ioreq server, windows; shared by its devices)
+ *                   -> device (vblk + vmmio, claimed window)  -> disk by name
+ *
+ * All state of a guest hangs on its struct guest, all state of a device on its struct device.
+ */
+#pragma once
+
+#include "drivers/xen/backend.h"
+#include "drivers/xen/gmem_foreign.h"
+#include "drivers/xen/ioreq.h"
+#include "start/disks.h"
+#include "start/poll.h"
+#include "virtio/vblk.h"
+#include "virtio/vmmio.h"
+
+#define DEVICE_NAME_MAX 64 /* bytes of "dom65535/4294967295 NAME", NUL included */
+
+struct guest {
+    bool used;
+    u16 domid;
+    u32 device_count;
+    struct ioreq_server server;
+    struct gmem_foreign memory;
+};
+
+enum device_state { DEVICE_FREE, DEVICE_LIVE, DEVICE_CLOSING };
+
+struct device {
+    enum device_state state;
+    struct guest *guest;
+    struct disk *disk;
+    bool write;
+    u64 mmio_base;
+    u32 irq;
+    struct vblk blk;
+    struct vmmio mmio;
+    char name[DEVICE_NAME_MAX];
+};
+
+struct attach {
+    struct disks *disks;
+    struct vblk_pool pool;
+    struct guest guest[GUESTS_MAX];
+    struct device device[DEVICES_MAX];
+    struct device *active[DEVICES_MAX]; /* not FREE, dense: what a turn walks */
+    u32 active_count;
+    u32 turn_start; /* round robin over active */
+    struct guest *serving[GUESTS_MAX];
+    u32 serving_count;
+    u64 attached, detached, refused;
+};
+
+void attach_init(struct attach *attach, struct disks *disks);
+
+/** What drivers/xen/backend.c calls; ctx is the struct attach. */
+extern const struct backend_ops attach_backend_ops;
+
+/** The two pollers: trapped accesses first, data second. ctx is the struct attach. */
+void attach_add_pollers(struct attach *attach, struct poll_loop *loop);

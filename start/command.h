@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * command.h - the few words `xl console` may type.                               plane: control
+ *
+ *   stats          every counter (start/report.h)
+ *   held           what is held on behalf of guests
+ *   log LEVEL      error, warn, info or debug
+ *   help           this list
+ *
+ * Typed by the toolstack's people, not by guests; still bounded: a line is COMMAND_LINE_MAX bytes.
+ */
+#pragma once
+
+#include "start/report.h"
+
+#define COMMAND_LINE_MAX 64 /* bytes of a line, NUL included; longer ones are refused whole */
+
+struct command_reader {
+    struct report *report;
+    char line[COMMAND_LINE_MAX];
+    u32 used;
+    bool too_long;
+};
+
+void command_init(struct command_reader *reader, struct report *report);
+/** Take typed bytes; runs every line that is complete. */
+void command_feed(struct command_reader *reader, const char *text, usize bytes);

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* disks.c - from configuration to named block devices. */
+#include "start/disks.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "start/base/arith.h"
+
+static enum status place_zeroes(const struct config_disk *want, struct memmap *map,
+                                struct memrange *place, char *why)
+{
+    u64 total = memmap_total(map);
+
+    if (memmap_take(map, want->bytes, PAGE_BYTES, &place->base) != ST_OK) {
+        snprintf(why, CONFIG_WHY_MAX,
+                 "disk '%s': size=%" PRIu64 " KiB does not fit into the %" PRIu64
+                 " KiB of this domain: raise memory=",
+                 want->name, want->bytes >> 10, total >> 10);
+        return ST_FULL;
+    }
+    place->bytes = want->bytes;
+    memset((void *)(uintptr_t)place->base, 0, place->bytes);
+    return ST_OK;
+}
+
+static enum status place_initrd(const struct config_disk *want, const struct memrange *initrd,
+                                struct memrange *place, char *why)
+{
+    u64 bytes;
+
+    if (initrd->bytes == 0) {
+        snprintf(why, CONFIG_WHY_MAX,
+                 "disk '%s' has no content: give the domain an initrd (ramdisk= in its xl config) "
+                 "or the disk a size (disk=%s,size=64M)",
+                 want->name, want->name);
+        return ST_NOENT;
+    }
+    if (!range_ok(want->offset, want->bytes, initrd->bytes)) {
+        snprintf(why, CONFIG_WHY_MAX,
+                 "disk '%s' reaches past the end of the initrd (%" PRIu64 " bytes)", want->name,
+                 initrd->bytes);
+        return ST_RANGE;
+    }
+    bytes = want->bytes ? want->bytes : initrd->bytes - want->offset;
+    place->base = initrd->base + want->offset;
+    place->bytes = align_down(bytes, SECTOR_BYTES);
+    if (place->bytes == 0) {
+        snprintf(why, CONFIG_WHY_MAX, "disk '%s': its piece of the initrd is less than a sector",
+                 want->name);
+        return ST_RANGE;
+    }
+    if (place->bytes != bytes) {
+        log_warn("disk '%s': the last %" PRIu64 " bytes of the initrd are no whole sector: not served",
+                 want->name, bytes - place->bytes);
+    }
+    return ST_OK;
+}
+
+/** Two disks over the same bytes of the initrd must both be read-only. */
+static bool place_is_free(const struct disks *disks, const struct memrange *place, bool read_only)
+{
+    for (u32 i = 0; i < disks->count; i++) {
+        const struct ramdisk *other = &disks->disk[i].ram;
+        u64 base = (u64)(uintptr_t)other->base;
+
+        if (place->base < base + other->bytes && base < place->base + place->bytes &&
+            !(read_only && other->bdev.info.read_only)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum status disk_make(struct disks *disks, const struct config_disk *want,
+                             struct memmap *map, const struct memrange *initrd, char *why)
+{
+    struct disk *disk = &disks->disk[disks->count];
+    struct memrange place;
+    enum status st;
+
+    st = want->source == DISK_ZEROES ? place_zeroes(want, map, &place, why)
+                                     : place_initrd(want, initrd, &place, why);
+    if (st != ST_OK) {
+        return st;
+    }
+    if (!place_is_free(disks, &place, want->read_only)) {
+        snprintf(why, CONFIG_WHY_MAX,
+                 "disk '%s' overlaps another disk's piece of the initrd: mark both ro", want->name);
+        return ST_RANGE;
+    }
+    memset(disk, 0, sizeof(*disk));
+    memcpy(disk->name, want->name, sizeof(disk->name));
+    ramdisk_init(&disk->ram, disk->name, (void *)(uintptr_t)place.base, place.bytes,
+                 want->read_only);
+    disks->count++;
+    log_info("disk '%s': %" PRIu64 " KiB of %s%s", disk->name, place.bytes >> 10,
+             want->source == DISK_ZEROES ? "zeroes" : "initrd", want->read_only ? ", read-only" : "");
+    return ST_OK;
+}
+
+enum status disks_init(struct disks *disks, const struct config *config, struct memmap *map,
+                       const struct memrange *initrd, char *why)
+{
+    static const struct config_disk whole_initrd = {.name = "initrd", .source = DISK_INITRD};
+
+    disks->count = 0;
+    if (config->disk_count == 0 && initrd->bytes == 0) {
+        snprintf(why, CONFIG_WHY_MAX,
+                 "no disk: the domain has no initrd (ramdisk= in its xl config) and its bootargs name "
+                 "no disk=NAME,size=64M");
+        return ST_NOENT;
+    }
+    if (config->disk_count == 0) {
+        return disk_make(disks, &whole_initrd, map, initrd, why);
+    }
+    for (u32 i = 0; i < config->disk_count; i++) {
+        enum status st = disk_make(disks, &config->disk[i], map, initrd, why);
+
+        if (st != ST_OK) {
+            return st;
+        }
+    }
+    return ST_OK;
+}
+
+static struct disk *disk_find(struct disks *disks, const char *name)
+{
+    if (name[0] == '\0') {
+        return disks->count == 1 ? &disks->disk[0] : NULL;
+    }
+    for (u32 i = 0; i < disks->count; i++) {
+        if (strcmp(disks->disk[i].name, name) == 0) {
+            return &disks->disk[i];
+        }
+    }
+    return NULL;
+}
+
+enum status disk_open(struct disks *disks, const char *name, bool *write, struct disk **disk)
+{
+    struct disk *found = disk_find(disks, name);
+
+    if (!found) {
+        return ST_NOENT;
+    }
+    if (found->ram.bdev.info.read_only) {
+        *write = false;
+    }
+    if (found->writer || (*write && found->readers > 0)) {
+        return ST_ACCES;
+    }
+    if (*write) {
+        found->writer = true;
+    } else {
+        found->readers++;
+    }
+    *disk = found;
+    return ST_OK;
+}
+
+void disk_close(struct disk *disk, bool write)
+{
+    if (write) {
+        CHECK(disk->writer);
+        disk->writer = false;
+    } else {
+        CHECK(disk->readers > 0);
+        disk->readers--;
+    }
+}
+
+void disks_names(const struct disks *disks, char *text, usize bytes)
+{
+    usize used = 0;
+
+    text[0] = '\0';
+    for (u32 i = 0; i < disks->count && used + 1 < bytes; i++) {
+        int n = snprintf(text + used, bytes - used, "%s%s", i ? ", " : "", disks->disk[i].name);
+
+        used += n > 0 ? (usize)n : 0;
+    }
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * disks.h - the named disks of this image and who has them open.                  plane: control
+ *
+ * A disk is made once, at start, from the configuration; a guest's target= picks one by name. One
+ * writer, or any number of readers: what Xen's own block script enforces for Dom0's disks.
+ */
+#pragma once
+
+#include "blk/ramdisk.h"
+#include "start/config.h"
+#include "start/memmap.h"
+
+struct disk {
+    char name[DISK_NAME_MAX];
+    struct ramdisk ram;
+    u32 readers;
+    bool writer;
+};
+
+struct disks {
+    struct disk disk[DISKS_MAX];
+    u32 count;
+};
+
+/**
+ * Make every disk of config: pieces of the initrd stay where they are, zeroes are taken from map.
+ * initrd->bytes is 0 when the domain has none. A configuration without disks and with an initrd makes
+ * one disk of it, named "initrd".
+ * ST_OK; ST_NOENT, ST_RANGE or ST_FULL with a sentence in why[CONFIG_WHY_MAX].
+ */
+enum status disks_init(struct disks *disks, const struct config *config, struct memmap *map,
+                       const struct memrange *initrd, char *why);
+
+/**
+ * Open the disk called name; *write says whether the guest may write and is cleared when the disk is
+ * read-only. "" opens the only disk there is. ST_OK; ST_NOENT when there is none of that name;
+ * ST_ACCES when somebody else writes it, or reads it and *write is set.
+ */
+enum status disk_open(struct disks *disks, const char *name, bool *write, struct disk **disk);
+void disk_close(struct disk *disk, bool write);
+
+/** "a, b, c": the names, for messages; cut to bytes. */
+void disks_names(const struct disks *disks, char *text, usize bytes);

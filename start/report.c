@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* report.c - see report.h. Each line fits LOG_LINE_MAX with 20-digit numbers. */
+#include "start/report.h"
+
+#include <inttypes.h>
+
+#include "drivers/xen/evtchn.h"
+#include "drivers/xen/extregion.h"
+#include "drivers/xen/gnttab.h"
+#include "drivers/xen/hypercall.h"
+
+static void report_image(const struct report *report)
+{
+    const struct attach *attach = report->attach;
+    const struct poll_loop *loop = report->loop;
+
+    log_info("stats image attached=%" PRIu64 " detached=%" PRIu64 " refused=%" PRIu64
+             " guests=%" PRIu32 " devices=%" PRIu32,
+             attach->attached, attach->detached, attach->refused, attach->serving_count,
+             attach->active_count);
+    log_info("stats loop turns=%" PRIu64 " busy=%" PRIu64 " sleeps=%" PRIu64 " spurious_irqs=%" PRIu64,
+             loop->turns, loop->busy_turns, loop->sleeps, report->spurious_irqs);
+}
+
+static void report_xen(const struct report *report)
+{
+    u64 traps = 0, refused = 0, invalidations = 0;
+
+    for (u32 i = 0; i < report->attach->serving_count; i++) {
+        const struct ioreq_server *server = &report->attach->serving[i]->server;
+
+        traps += server->traps;
+        refused += server->refused;
+        invalidations += server->invalidations;
+    }
+    log_info("stats xen evtchn=%" PRIu64 " memory=%" PRIu64 " dm=%" PRIu64 " gnttab=%" PRIu64
+             " other=%" PRIu64,
+             hypercall_count[HC_EVTCHN], hypercall_count[HC_MEMORY], hypercall_count[HC_DM],
+             hypercall_count[HC_GNTTAB], hypercall_count[HC_OTHER]);
+    log_info("stats ioreq traps=%" PRIu64 " refused=%" PRIu64 " invalidations=%" PRIu64, traps,
+             refused, invalidations);
+}
+
+void report_held(const struct report *report)
+{
+    struct gmem_foreign_stats memory;
+
+    gmem_foreign_stats(&memory);
+    log_info("stats held guests=%" PRIu32 " devices=%" PRIu32 " requests=%" PRIu32 " windows=%" PRIu32
+             " pages=%" PRIu32 " ports=%" PRIu32 " grants=%" PRIu32 " region_kib=%" PRIu64,
+             report->attach->serving_count, report->attach->active_count,
+             report->attach->pool.in_flight, memory.windows_used, memory.pages_mapped,
+             evtchn_open_count(), gnttab_mapped_count(), extregion_used_bytes() >> 10);
+}
+
+static void report_memory(void)
+{
+    struct gmem_foreign_stats memory;
+
+    gmem_foreign_stats(&memory);
+    log_info("stats memory windows_total=%" PRIu32 " misses=%" PRIu64 " maps=%" PRIu64
+             " unmaps=%" PRIu64 " evictions=%" PRIu64,
+             memory.windows_total, memory.misses, memory.maps, memory.unmaps, memory.evictions);
+}
+
+static void report_device(const struct device *device)
+{
+    const struct vblk *blk = &device->blk;
+
+    log_info("stats device %s: reads=%" PRIu64 " writes=%" PRIu64 " flushes=%" PRIu64
+             " kib_read=%" PRIu64 " kib_written=%" PRIu64 " batches=%" PRIu64,
+             device->name, blk->reads, blk->writes, blk->flushes, blk->bytes_read >> 10,
+             blk->bytes_written >> 10, blk->batches);
+    log_info("stats events %s: kicks=%" PRIu64 " irqs=%" PRIu64 " resets=%" PRIu64
+             " needs_resets=%" PRIu64 " errors_guest=%" PRIu64 " errors_medium=%" PRIu64,
+             device->name, blk->vdev.kicks, blk->vdev.interrupts, blk->vdev.resets,
+             blk->vdev.needs_resets, blk->errors_guest, blk->errors_medium);
+}
+
+void report_all(const struct report *report)
+{
+    report_image(report);
+    report_xen(report);
+    report_memory();
+    report_held(report);
+    for (u32 i = 0; i < report->attach->active_count; i++) {
+        report_device(report->attach->active[i]);
+    }
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * report.h - the counters as text, for people and for scripts.                   plane: control
+ *
+ * Lines of "stats AREA key=value ..." through the log. AREA is "image", "xen", "memory" or
+ * "device NAME". Numbers are decimal and count since start.
+ */
+#pragma once
+
+#include "start/attach.h"
+
+struct report {
+    const struct attach *attach;
+    const struct poll_loop *loop;
+    u64 spurious_irqs; /* refreshed by the caller before report_all() */
+};
+
+/** Everything. */
+void report_all(const struct report *report);
+/** What is held on behalf of guests: all zero again when the last one is gone. */
+void report_held(const struct report *report);
