@@ -11,7 +11,7 @@ ENGINE_SRCS := \
 	start/report.c start/command.c \
 	drivers/fdt/fdt_scan.c drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
-	drivers/xen/xen.c drivers/xen/evtchn.c drivers/xen/gnttab.c drivers/xen/extregion.c \
+	drivers/xen/xen.c drivers/xen/physmap.c drivers/xen/dm_op.c drivers/xen/evtchn.c drivers/xen/gnttab.c drivers/xen/extregion.c \
 	drivers/xen/gmem_foreign.c drivers/xen/ioreq.c drivers/xen/xs_wire.c drivers/xen/xs.c \
 	drivers/xen/backend.c \
 	virtio/gmem.c virtio/virtq.c virtio/vdev.c virtio/vmmio.c virtio/vblk.c \

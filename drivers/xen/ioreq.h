@@ -33,18 +33,22 @@ struct ioreq_range {
 struct ioreq_server {
     u16 domid;
     u16 id;
+    bool created;   /* the server exists in Xen */
     u32 vcpu_count;
+    u32 port_count; /* ports bound */
     void *page; /* struct shared_iopage, our mapping */
-    u64 page_gfn;
+    u64 page_gpa; /* where it is mapped; 0: not yet */
     u32 port[GUEST_VCPUS_MAX]; /* ours, by vCPU */
     struct evtchn_set ports;   /* the same, for looking at all at once */
     struct ioreq_range range[IOREQ_RANGES_MAX];
+    u32 range_hint; /* the range of the last access */
     /** The guest gave memory back: drop every mapping of it before this returns. */
     void (*invalidate)(void *ctx);
     void *invalidate_ctx;
     u64 traps; /* accesses answered */
     u64 invalidations; /* IOREQ_TYPE_INVALIDATE obeyed */
-    u64 refused; /* answered with all ones or ignored: no range, bad size, bad state */
+    u64 refused; /* answered with all ones or ignored: no range, bad size, bad kind */
+    u64 spurious; /* events without a request behind them */
 };
 
 /**
@@ -54,14 +58,17 @@ struct ioreq_server {
  * when a limit is reached; ST_HYPERCALL otherwise. On failure nothing is left behind.
  */
 enum status ioreq_server_create(struct ioreq_server *srv, u16 domid);
+/** Answer who still waits, give everything back. The ranges' handlers are not called any more. */
 void ioreq_server_destroy(struct ioreq_server *srv);
+/** False once the guest is being destroyed, also while our mappings keep it from vanishing. One hypercall. */
+bool ioreq_guest_alive(const struct ioreq_server *srv);
 
 /** Claim [base, base + bytes). ST_OK, ST_INVAL (overlap, wrap), ST_FULL, ST_HYPERCALL. */
 enum status ioreq_range_add(struct ioreq_server *srv, u64 base, u64 bytes, ioreq_handler_fn fn,
                             void *ctx);
 void ioreq_range_remove(struct ioreq_server *srv, u64 base);
 
-/** Answer every vCPU that waits. Returns the number answered. */
+/** Answer every vCPU that waits. Returns the number answered; with none waiting it costs a load. */
 u32 ioreq_poll(struct ioreq_server *srv);
 /** Let the ports wake us; returns true when a vCPU waits already. */
 bool ioreq_arm(struct ioreq_server *srv);
