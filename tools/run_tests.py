@@ -8,8 +8,8 @@ Builds what the tests need, then runs, in this order:
   tests of tools    tests/tools, by pytest
   system tests      tests/system, by pytest: they boot the test bed
 
-A build that fails, a program that crashes, hangs, leaks or runs no test is a failed test. Everything
-has a time limit. Exit 0 when nothing failed and something passed, else 1.
+A build that fails, a program that crashes, hangs, leaks or runs no test is a failed test.
+Everything has a time limit. Exit 0 when nothing failed and something passed, else 1.
 """
 import argparse
 import json
@@ -188,6 +188,7 @@ def environment():
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tools")])
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     env["PYTHONUNBUFFERED"] = "1"
+    env["PY_COLORS"] = "0"
     return env
 
 
@@ -265,7 +266,8 @@ def judge_unit(tally, name, program, counts, seconds, lines):
     planned, seen, failed = counts
     why = program.outcome()
     if seen < planned or program.timed_out or program.process.returncode < 0:
-        tally.fail(name, seconds, f"{why or 'ended'} after {seen} of {planned} tests\n{tail(lines)}")
+        tally.fail(name, seconds,
+                   f"{why or 'ended'} after {seen} of {planned} tests\n{tail(lines)}")
     elif not planned:
         tally.fail(name, seconds, f"ran no test ({why or 'exit status 0'})\n{tail(lines)}")
     elif why and not failed:
@@ -300,8 +302,8 @@ def run_pytest(tally, directory, pattern):
     env = environment()
     env["CAISSON_TEST_EVENTS"] = str(events)
     env["CAISSON_TEST_LIMIT_S"] = str(TEST_LIMIT_S[directory])
-    command = [PYTHON, "-m", "pytest", "-q", "-p", "pytest_progress", "-p", "no:terminal",
-               "-p", "no:cacheprovider", directory]
+    command = [PYTHON, "-m", "pytest", "-p", "pytest_progress", "-p", "no:terminal",
+               "-p", "no:cacheprovider", "--continue-on-collection-errors", directory]
     if directory == "tests/system":
         command.append("--capture=no")     # a test bed shows how far it is
     if pattern:
