@@ -33,6 +33,11 @@ struct bdev_ops {
     /** Advance what is in flight. Returns work done; 0 means nothing to do now. NULL: never in
      * flight. */
     u32 (*poll)(struct bdev *dev);
+    /**
+     * The submitter of req, which is in flight, has lost interest: end it now with ST_NODEV if it
+     * can be ended without a trace (it still goes to its done list). NULL: never.
+     */
+    void (*cancel)(struct bdev *dev, struct blk_req *req);
 };
 
 struct bdev {
@@ -58,3 +63,6 @@ void bdev_done(struct bdev *dev, struct blk_req *req, enum status status);
 
 /** Returns work done. */
 u32 bdev_poll(struct bdev *dev);
+
+/** req is in flight and nobody waits for it any more: end it early if the medium can. */
+void bdev_cancel(struct bdev *dev, struct blk_req *req);

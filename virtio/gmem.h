@@ -12,8 +12,8 @@
  */
 #pragma once
 
+#include "start/base/limits.h"
 #include "start/base/status.h"
-#include "start/base/types.h"
 
 enum gmem_dir {
     GMEM_READ,  /* we read: the driver's device-readable buffers */
@@ -53,6 +53,12 @@ struct gmem {
     struct gmem_hit hit[GMEM_HITS];
 };
 
+/** The inline run that may answer for addr: one place per WINDOW_BYTES, modulo GMEM_HITS. */
+static inline struct gmem_hit *gmem_slot(struct gmem *gm, u64 addr)
+{
+    return &gm->hit[addr / WINDOW_BYTES % GMEM_HITS];
+}
+
 void gmem_init(struct gmem *gm, const struct gmem_ops *ops, u32 *pins);
 
 /** Empty the inline runs. Called by the implementation before it unmaps or moves anything. */
@@ -70,6 +76,41 @@ enum status gmem_span(struct gmem *gm, gpa_t addr, u32 bytes, enum gmem_dir dir,
 /** Let go of spans made by gmem_span() of the same gmem. A span without base (a hole) is skipped.
  */
 void gmem_release(struct gmem *gm, const struct span *spans, u32 count);
+
+/**
+ * Our pointer to [addr, addr + bytes) when an inline run answers for all of it, else NULL. Not
+ * pinned: good until the next call that may map something.
+ */
+static inline u8 *gmem_peek(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir)
+{
+    const struct gmem_hit *hit = gmem_slot(gm, addr);
+    u64 offset = addr - hit->first;
+
+    if (offset >= hit->bytes || bytes > hit->bytes - offset ||
+        (dir == GMEM_WRITE && !hit->writable)) {
+        return NULL;
+    }
+    return hit->base + offset;
+}
+
+/** gmem_span() for the steady case: true when one inline run covers all of it. bytes is not 0. */
+static inline bool gmem_span_one(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
+                                 struct span *span)
+{
+    const struct gmem_hit *hit = gmem_slot(gm, addr);
+    u64 offset = addr - hit->first;
+
+    if (offset >= hit->bytes || bytes > hit->bytes - offset ||
+        (dir == GMEM_WRITE && !hit->writable)) {
+        return false;
+    }
+    span->base = hit->base + offset;
+    span->bus = hit->bus + offset;
+    span->bytes = bytes;
+    span->tag = hit->tag;
+    gm->pins[hit->tag]++;
+    return true;
+}
 
 /** Copy from the guest: every byte read exactly once. ST_OK or what gmem_span() returns. */
 enum status gmem_copy_in(struct gmem *gm, void *to, gpa_t addr, u32 bytes);

@@ -5,9 +5,9 @@
  *   vblk_poll:  pop a chain -> decode and check -> bdev_submit -> done list -> status byte -> push
  *               ... and once per batch: publish, interrupt if the driver asked
  *
- * Whoever makes vblks also polls their bdevs (bdev_poll() of a medium that completes later);
- * vblk_poll() collects what is finished. Requests in flight live in slots of a pool that all
- * devices of a poll loop share; when it is empty, requests wait in their rings.
+ * vblk_poll() also polls the medium while requests of this device are with it. Requests in flight
+ * live in slots of a pool that all devices of a poll loop share; when it is empty, requests wait in
+ * their rings.
  *
  * Next in the tour: vblk.c, then blk/bdev.h.
  */
@@ -16,6 +16,13 @@
 #include "blk/bdev.h"
 #include "virtio/vblk_defs.h"
 #include "virtio/vdev.h"
+
+#define VBLK_QUEUE_SIZE 256           /* descriptors offered per queue */
+#define VBLK_UNIT_BYTES (u32) KIB(64) /* data that counts as one unit of a poll budget */
+
+/* Framing is free: the header may come in 16 pieces, or share a descriptor with data. */
+#define VBLK_DESC_MAX       (16 + BLK_SEG_MAX + 1)
+#define VBLK_DESC_BYTES_MAX (BLK_SIZE_MAX + 16)
 
 struct vblk;
 
@@ -86,7 +93,7 @@ static inline bool vblk_idle(const struct vblk *vb)
             return false;
         }
     }
-    return vb->done.head == NULL;
+    return vb->in_flight == 0;
 }
 
 /** Ask for kicks. Returns true when there is work already. */

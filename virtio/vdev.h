@@ -25,6 +25,9 @@ struct vdev_ops {
     bool (*features_ok)(struct vdev *dev, u64 features);
     /** The device goes live. dev->features is what was negotiated. NULL: nothing to do. */
     void (*start)(struct vdev *dev);
+    /** Rings were stopped: give up what is in flight, as far as the medium allows. NULL: nothing
+     * to do. */
+    void (*stopped)(struct vdev *dev);
     /** The driver wrote the config space, inside config_bytes. NULL: nothing is writable. */
     void (*config_write)(struct vdev *dev, u32 offset, u32 bytes, u64 value);
 };

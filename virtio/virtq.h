@@ -9,8 +9,7 @@
  *      avail.idx     chains offered                          used.flags    "do not kick"
  *      avail.flags, used_event   when to interrupt           avail_event   when to kick
  *
- * Indices run freely modulo 2^16; the slot is index & (size - 1); what waits is (u16)(avail.idx -
- * next).
+ * Indices run freely modulo 2^16. The slot is index & (size - 1); (u16)(avail.idx - next) wait.
  *
  *      enable -> { pop ... push }* -> publish -> wants_irq -> ... -> reset
  *
@@ -20,12 +19,11 @@
  * more.
  *
  * What a driver gets wrong has one of two ends, never ours:
- *   the chain is malformed        it is returned with length 0 and counted; after
- *   VQ_COMPLAINTS_MAX of
- *                                 them in one life of the queue we stop believing: VQ_BROKEN
- *   the ring itself is malformed  VQ_BROKEN at once: nothing is read or written any more until a
- *   reset;
- *                                 vdev asks the driver for one [VIRTIO 2.1.2]
+ *   a malformed chain  is returned with length 0 and counted; after VQ_COMPLAINTS_MAX of them in
+ *   one
+ *                      life of the queue we stop believing: VQ_BROKEN
+ *   a malformed ring   VQ_BROKEN at once: nothing of it is read or written any more until a reset,
+ *                      which vdev asks the driver for [VIRTIO 2.1.2]
  *
  * A buffer that is not guest memory does not make its chain malformed: its bytes become a span
  * without base (a hole), and the device decides what that means for the request.
@@ -48,6 +46,7 @@ struct vq_chain {
     u16 write_count;   /* spans we may write: the ones after them */
     bool cut;          /* more than VQ_SPAN_MAX spans: the last span is the end of the chain, */
                        /* what lay before it is missing */
+    bool holes;        /* some span has no base */
     u32 segment_bytes; /* longest descriptor */
     u64 read_bytes;    /* sums over all descriptors, holes and missing spans included */
     u64 write_bytes;
@@ -62,6 +61,7 @@ struct virtq_setup {
     u64 desc, avail, used; /* guest addresses */
     bool indirect;         /* VIRTIO_F_INDIRECT_DESC negotiated */
     bool event_idx;        /* VIRTIO_F_EVENT_IDX negotiated */
+    u16 first_idx; /* where both rings begin: 0, unless a transport resumes a stopped ring */
 };
 
 /**
@@ -112,7 +112,7 @@ struct virtq {
 void virtq_init(struct virtq *vq, const char *name);
 
 /**
- * Check and map the ring, and start at index 0. Kicks are as the driver zeroed them: on.
+ * Check and map the ring, and start at setup->first_idx. Kicks are as the driver zeroed them: on.
  * ST_OK; ST_INVAL when the size is not a power of two in 1..VQ_SIZE_MAX or a part is misaligned;
  * ST_GUEST when a part is not guest memory; ST_AGAIN when requests of the last life are still in
  * flight, or no window is free; ST_NOSUP when a part lies in more than two runs; ST_HYPERCALL from
@@ -143,6 +143,12 @@ void virtq_drop_next(struct virtq *vq);
  * device-writable part without a gap from the first one on. [VIRTIO 2.7.8.2]
  */
 void virtq_push(struct virtq *vq, const struct vq_chain *chain, u32 written);
+
+/**
+ * Return a chain unused because its content cannot be understood, and count it against the driver:
+ * the queue may be VQ_BROKEN afterwards.
+ */
+void virtq_push_malformed(struct virtq *vq, const struct vq_chain *chain, const char *why);
 
 /** Show what is staged to the driver with one store. Returns true when something was. */
 bool virtq_publish(struct virtq *vq);

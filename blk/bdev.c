@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* bdev.c - what every medium shares: the pair assertions and the counters. */
+#include "blk/bdev.h"
+
+#include "start/base/arith.h"
+
+void bdev_init(struct bdev *dev, const struct bdev_ops *ops, const char *name,
+               const struct bdev_info *info)
+{
+    CHECK(ops->submit);
+    CHECK(is_pow2(info->logical_block_bytes) && info->logical_block_bytes >= SECTOR_BYTES &&
+          info->logical_block_bytes <= 4096);
+    CHECK(is_pow2(info->physical_block_bytes) &&
+          info->physical_block_bytes >= info->logical_block_bytes);
+    CHECK(info->sectors % (info->logical_block_bytes / SECTOR_BYTES) == 0);
+    CHECK(info->seg_max > 0);
+    *dev = (struct bdev){.ops = ops, .name = name, .info = *info};
+}
+
+/** The front end has refused all of this already, with the status its protocol wants. */
+static void request_check(const struct bdev *dev, const struct blk_req *req)
+{
+    u64 bytes = 0;
+
+    CHECK(req->op < BLK_OP_COUNT && req->done);
+    if (req->op == BLK_FLUSH) {
+        return;
+    }
+    CHECK(range_ok(req->sector, req->sectors, dev->info.sectors));
+    CHECK(req->op == BLK_READ || !dev->info.read_only);
+    if (req->op == BLK_READ || req->op == BLK_WRITE) {
+        for (u32 i = 0; i < req->span_count; i++) {
+            bytes += req->spans[i].bytes;
+        }
+        CHECK(bytes == req->sectors * SECTOR_BYTES);
+    }
+}
+
+void bdev_submit(struct bdev *dev, struct blk_req *req)
+{
+    request_check(dev, req);
+    dev->in_flight++;
+    dev->ops->submit(dev, req);
+}
+
+void bdev_done(struct bdev *dev, struct blk_req *req, enum status status)
+{
+    CHECK(dev->in_flight > 0);
+    dev->in_flight--;
+    dev->requests[req->op]++;
+    if (status != ST_OK) {
+        dev->errors++;
+    } else if (req->op == BLK_READ) {
+        dev->sectors_read += req->sectors;
+    } else if (req->op == BLK_WRITE) {
+        dev->sectors_written += req->sectors;
+    }
+    blk_req_done(req, status);
+}
+
+u32 bdev_poll(struct bdev *dev)
+{
+    return dev->ops->poll ? dev->ops->poll(dev) : 0;
+}
+
+void bdev_cancel(struct bdev *dev, struct blk_req *req)
+{
+    if (dev->ops->cancel) {
+        dev->ops->cancel(dev, req);
+    }
+}
