@@ -83,6 +83,15 @@ static inline void full_barrier(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/**
+ * Ends a plain copy from foreign memory: what was copied is used from the copy from here on, the
+ * compiler may not look at the original again.
+ */
+static inline void copied_once(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 /* --- time ----------------------------------------------------------------------------------- */
 /** Nanoseconds since an arbitrary start; never goes back. */
 u64 port_now_ns(void);

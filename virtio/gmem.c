@@ -6,6 +6,7 @@
 
 #include "start/base/arith.h"
 #include "start/base/check.h"
+#include "start/port.h"
 
 STATIC_CHECK((GMEM_HITS & (GMEM_HITS - 1)) == 0, "the place of a run is found by a mask");
 

@@ -165,8 +165,7 @@ static bool header_gather(struct vq_chain *chain, u8 *to, struct vblk_data *data
             i++;
         }
     }
-    /* Past this line the driver's copy is not looked at again. */
-    __asm__ volatile("" ::: "memory");
+    copied_once();
     data->read = &chain->span[i];
     data->read_count = chain->read_count - i;
     return true;

@@ -34,6 +34,7 @@
 
 #include "start/base/limits.h"
 #include "start/base/log.h"
+#include "start/port.h"
 #include "virtio/gmem.h"
 
 #define VQ_COMPLAINTS_MAX 16 /* malformed chains before the queue counts as broken */
@@ -165,5 +166,5 @@ bool virtq_kick_enable(struct virtq *vq);
 /** True when a chain waits. Cheap: the idle turn of a polled queue. */
 static inline bool virtq_waiting(const struct virtq *vq)
 {
-    return __atomic_load_n((const u16 *)(const void *)vq->avail_idx, __ATOMIC_ACQUIRE) != vq->next;
+    return load_acquire_u16(vq->avail_idx) != vq->next;
 }
