@@ -19,7 +19,8 @@ ENGINE_SRCS := \
 
 # Only on the machine itself: kept short, and shrinking.
 TARGET_ONLY_SRCS := \
-	start/entry.S start/vectors.S start/mmu.c start/trap.c start/libc_glue.c start/port_arm64.c \
+	start/entry.S start/vectors.S start/copy.S start/mmu.c start/trap.c start/libc_glue.c \
+	start/port_arm64.c \
 	start/main.c drivers/xen/hypercall.S
 
 IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)

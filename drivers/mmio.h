@@ -3,8 +3,8 @@
  * mmio.h - SEAM 4: device registers.                                              plane: both
  *
  * The image compiles to one plain load or store each: a hypervisor that traps the access can decode
- * it from the syndrome alone (no pair, no write-back form). The hosted build calls the register model
- * that a test has put there (tests/fake/mmio_host.c).
+ * it from the syndrome alone (no pair, no write-back form). The hosted build calls the register
+ * model that a test has put there (tests/fake/mmio_host.c).
  */
 #pragma once
 

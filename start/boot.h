@@ -3,8 +3,8 @@
  * boot.h - what start/entry.S leaves behind for the first line of C.              plane: control
  *
  * The loader gives: x0 = device tree, MMU off, the image at a 2 MiB aligned address [ARM64-BOOT].
- * entry.S makes of it: relocations applied, page tables of start/mmu.c on (virtual == physical), .bss
- * zero, the C library's thread block and the stack-protector guard set, SIMD registers usable,
+ * entry.S makes of it: relocations applied, page tables of start/mmu.c on (virtual == physical),
+ * .bss zero, the C library's thread block and the stack-protector guard set, SIMD registers usable,
  * interrupts masked for good, the main stack (guarded) in SP_EL0 and the trap stack in SP_EL1.
  * Then it calls start_c().
  *
@@ -24,5 +24,5 @@ extern u64 boot_ticks;
 
 /* Edges of the image in memory, from linker/image.lds. image_start is 2 MiB aligned. */
 extern u8 image_start[], text_end[], rodata_end[], data_end[], image_end[];
-/* The main stack, guard page excluded. */
-extern u8 stack_bottom[], stack_top[];
+/* The main stack, and the unmapped page from stack_guard to stack_bottom. */
+extern u8 stack_guard[], stack_bottom[], stack_top[];

@@ -2,10 +2,10 @@
 /*
  * mmu.h - address translation: virtual == physical, nothing both writable and executable.
  *                                                                                 plane: control
- * entry.S calls mmu_enable() once, with the image's own regions; everything found later (device tree,
- * initrd, registers, pages shared with Xen) is added by mmu_map(). Nothing is ever unmapped: what Xen
- * takes away or moves behind an address is its second stage, not ours. Page 0 and the pages below the
- * stacks stay unmapped.
+ * entry.S has mmu_build() map the image's own regions; everything found later (device tree,
+ * initrd, registers, pages shared with Xen) is added by mmu_map(). Nothing is ever unmapped: what
+ * Xen takes away or moves behind an address is its second stage, not ours. Page 0 and the pages
+ * below the stacks stay unmapped.
  */
 #pragma once
 
@@ -13,25 +13,29 @@
 #include "start/base/types.h"
 
 enum mmu_attr {
-    MMU_CODE,     /* read and execute: the image's text, nobody else's */
-    MMU_RODATA,   /* read only, never executed: constants, device tree, initrd */
-    MMU_DATA,     /* read and write, never executed, write-back: our RAM, pages shared with Xen */
-    MMU_DEVICE,   /* read and write, never executed, Device-nGnRE: registers */
+    MMU_CODE,   /* read and execute: the image's text, nobody else's */
+    MMU_RODATA, /* read only, never executed: constants, device tree, initrd */
+    MMU_DATA,   /* read and write, never executed, write-back: our RAM, pages shared with Xen */
+    MMU_DEVICE, /* read and write, never executed, Device-nGnRE: registers */
     MMU_ATTR_COUNT
 };
 
 #define MMU_ADDRESS_BITS 48
 #define MMU_PAGE_BYTES   UINT64_C(4096)
 
-/** For entry.S only: build the tables of the image and switch translation and caches on. */
-void mmu_enable(void);
+/** For entry.S only, MMU off: fill the zeroed tables with the image's own regions. */
+void mmu_build(void);
+/** For entry.S only: switch translation and caches on. */
+void mmu_start(void);
 
 /**
  * Make [base, base + bytes) accessible, rounded out to whole pages; 1 GiB and 2 MiB blocks are used
- * where they fit. Pages that are there already with the same attribute are left alone.
- * Returns ST_OK; ST_INVAL when the range is empty, wraps, holds page 0 or asks for MMU_CODE, or when a
- * page is there with another attribute; ST_RANGE above what the CPU can address; ST_FULL when the table
- * pool (MMU_TABLES_MAX) is used up. After ST_INVAL for a conflict and ST_FULL a part may be mapped.
+ * where they fit. Pages that are there already with the same attribute are left alone; MMU_DATA
+ * serves MMU_RODATA too, and read-only pages outside the image become writable when MMU_DATA is
+ * asked for. Returns ST_OK; ST_INVAL when the range is empty, wraps, holds page 0, touches the
+ * image or asks for MMU_CODE, or when a page is there with another attribute; ST_RANGE above what
+ * the CPU can address; ST_FULL when the table pool (MMU_TABLES_MAX) is used up. After ST_INVAL for
+ * a conflict and ST_FULL a part may be mapped.
  */
 enum status mmu_map(u64 base, u64 bytes, enum mmu_attr attr);
 

@@ -6,8 +6,8 @@
  *   uart   a PL011 or SBSA UART: vpl011, or QEMU's
  *   ring   the PV console page shared with xenconsoled: what `xl console` shows; both directions
  *
- * A sink never blocks for long: a UART that does not drain loses text after a deadline and is given up,
- * the ring keeps CONSOLE_BACKLOG_BYTES and forgets the oldest beyond.
+ * A sink never blocks for long: a UART that does not drain loses text after a deadline and is given
+ * up, the ring keeps CONSOLE_BACKLOG_BYTES and forgets the oldest beyond.
  */
 #pragma once
 
@@ -15,15 +15,16 @@
 #include "start/base/status.h"
 #include "start/base/types.h"
 
-#define CONSOLE_BACKLOG_BYTES 4096                   /* text waiting for room in the ring; power of two */
-#define CONSOLE_UART_WAIT_NS  UINT64_C(20000000)     /* one byte must leave within this time */
-#define CONSOLE_FLUSH_WAIT_NS UINT64_C(500000000)    /* console_flush() gives up after this time */
+#define CONSOLE_BACKLOG_BYTES 4096 /* text waiting for room in the ring; power of two */
+#define CONSOLE_UART_WAIT_NS  UINT64_C(20000000)  /* one byte must leave within this time */
+#define CONSOLE_FLUSH_WAIT_NS UINT64_C(500000000) /* console_flush() gives up after this time */
 
 /* --- hypervisor console --------------------------------------------------------------------- */
 /** The typed hypercall: 0, or a negative errno. */
 typedef long (*console_hyp_fn)(const char *text, usize bytes);
 
-/** Add the sink if Xen takes a line. ST_OK; ST_ACCES: refused (release build, not dom0less); ST_FULL. */
+/** Add the sink if Xen takes a line. ST_OK; ST_ACCES: refused (release build, not dom0less);
+ * ST_FULL. */
 enum status console_hyp_init(console_hyp_fn write);
 
 /* --- UART ----------------------------------------------------------------------------------- */
@@ -38,7 +39,8 @@ usize console_uart_read(char *to, usize max);
  * ST_OK; ST_FULL.
  */
 enum status console_ring_init(void *page, void (*notify)(void *ctx), void *ctx);
-/** Move waiting text into the ring. Call it when the event comes and now and then. Returns bytes moved. */
+/** Move waiting text into the ring. Call it when the event comes and now and then. Returns bytes
+ * moved. */
 u32 console_ring_poll(void);
 /** Bytes typed at `xl console`; 0 when there are none. Never waits. */
 usize console_ring_read(char *to, usize max);

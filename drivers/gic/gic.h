@@ -2,9 +2,9 @@
 /*
  * gic.h - the interrupt controller, as far as a polling program needs it.         plane: control
  *
- * No interrupt is ever taken as an exception: PSTATE.I stays set, an enabled line only ends WFI. After
- * a sleep gic_drain() acknowledges what is pending. One of two implementations, gicv2.c and gicv3.c,
- * serves all calls; the device tree chooses.    [GICv2] IHI 0048B, [GICv3] IHI 0069H
+ * No interrupt is ever taken as an exception: PSTATE.I stays set, an enabled line only ends WFI.
+ * After a sleep gic_drain() acknowledges what is pending. One of two implementations, gicv2.c and
+ * gicv3.c, serves all calls; the device tree chooses.    [GICv2] IHI 0048B, [GICv3] IHI 0069H
  */
 #pragma once
 
@@ -17,11 +17,11 @@
 
 /** Where the registers are; all of it mapped by the caller. */
 struct gic_info {
-    u32 version;                /* 2 or 3 */
-    u64 dist_base, dist_bytes;  /* GICD */
-    u64 cpu_base, cpu_bytes;    /* GICC (2) or the GICR region (3) */
-    u32 redist_stride;          /* 3: bytes from one redistributor to the next, 0: by GICR_TYPER */
-    u64 cpu_affinity;           /* 3: MPIDR_EL1 of this CPU, gic_cpu_affinity() */
+    u32 version;               /* 2 or 3 */
+    u64 dist_base, dist_bytes; /* GICD */
+    u64 cpu_base, cpu_bytes;   /* GICC (2) or the GICR region (3) */
+    u32 redist_stride;         /* 3: bytes from one redistributor to the next, 0: by GICR_TYPER */
+    u64 cpu_affinity;          /* 3: MPIDR_EL1 of this CPU, gic_cpu_affinity() */
 };
 
 struct gic_impl;
@@ -29,21 +29,21 @@ struct gic_impl;
 struct gic {
     const struct gic_impl *impl;
     struct gic_info info;
-    u64 redist_base;            /* 3: this CPU's redistributor frame */
-    u32 intid_count;            /* INTIDs implemented */
+    u64 redist_base; /* 3: this CPU's redistributor frame */
+    u32 intid_count; /* INTIDs implemented */
     u32 line_count;
     struct {
         u32 intid;
         u64 taken;
     } line[GIC_LINES_MAX];
-    u64 spurious;               /* acknowledged 1020..1023 as the first answer */
-    u64 unknown;                /* an INTID nobody enabled */
-    u64 drain_cut;              /* drains ended by GIC_DRAIN_MAX */
+    u64 spurious;  /* acknowledged 1020..1023 as the first answer */
+    u64 unknown;   /* an INTID nobody enabled */
+    u64 drain_cut; /* drains ended by GIC_DRAIN_MAX */
 };
 
 /**
- * Bring up the CPU interface and the distributor. Returns ST_OK; ST_INVAL when the version or a window
- * makes no sense; ST_NODEV when the registers do not answer as a GIC of that version;
+ * Bring up the CPU interface and the distributor. Returns ST_OK; ST_INVAL when the version or a
+ * window makes no sense; ST_NODEV when the registers do not answer as a GIC of that version;
  * ST_NOENT when no redistributor is this CPU's; ST_TIMEOUT when it does not wake up.
  */
 enum status gic_init(struct gic *gic, const struct gic_info *info);

@@ -2,19 +2,19 @@
 /*
  * timer.h - ticks of the generic timer to nanoseconds and back, without a division.   plane: both
  *
- * ticks * scale / 2^32, in 128 bits: exact to one part in 2^32 at any frequency the architecture allows,
- * monotonic, and no overflow for centuries.    [ARMv8] D11, the generic timer
+ * ticks * scale / 2^32, in 128 bits: exact to one part in 2^32 at any frequency the architecture
+ * allows, monotonic, and no overflow for centuries.    [ARMv8] D11, the generic timer
  */
 #pragma once
 
 #include "start/base/status.h"
 #include "start/base/types.h"
 
-#define TIMER_HZ_MIN UINT64_C(1000000)    /* below 1 MHz the register is not set up */
+#define TIMER_HZ_MIN UINT64_C(1000000) /* below 1 MHz the register is not set up */
 #define TIMER_HZ_MAX UINT64_C(10000000000)
 
 struct timer_scale {
-    u64 ns_per_tick; /* times 2^32 */
+    u64 ns_per_tick;  /* times 2^32 */
     u64 ticks_per_ns; /* times 2^32 */
 };
 
