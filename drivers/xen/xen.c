@@ -56,6 +56,14 @@ long xen_console_write(const char *text, usize bytes)
     return hypercall3(__HYPERVISOR_console_io, CONSOLEIO_write, bytes, (unsigned long)text);
 }
 
+void xen_shutdown_crash(void)
+{
+    struct sched_shutdown arg = {.reason = SHUTDOWN_crash};
+
+    hypercall_count[HC_OTHER]++;
+    (void)hypercall2(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (unsigned long)&arg);
+}
+
 const char *xen_errno_name(long error)
 {
     switch (error < 0 ? -error : error) {

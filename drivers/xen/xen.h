@@ -27,6 +27,9 @@ enum status xen_param_get(enum xen_param param, u64 *value);
 /** Write to the hypervisor's console (HYPERVISOR_console_io): 0 or a negative errno. */
 long xen_console_write(const char *text, usize bytes);
 
+/** End our domain as crashed: the toolstack's on_crash= decides what follows. Returns if Xen refuses. */
+void xen_shutdown_crash(void);
+
 /** "EPERM" for 1 or -1 and so on; "?" for a number we do not know. */
 const char *xen_errno_name(long error);
 
