@@ -7,7 +7,7 @@
 # Compiled for the image and for every hosted build.
 ENGINE_SRCS := \
 	start/base/status.c start/base/log.c \
-	start/poll.c start/config.c start/memmap.c start/disks.c start/attach.c \
+	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
 	start/report.c start/command.c \
 	drivers/fdt/fdt_scan.c drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
@@ -49,7 +49,8 @@ Q             := $(if $(V),,@)
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wcast-align -Wvla
-COMMON   := -std=c11 -I. -I$(B)/include -fno-common -fno-strict-aliasing $(WARNINGS)
+COMMON   := -std=c11 -I. -I$(B)/include -I$(B)/include/libfdt -fno-common -fno-strict-aliasing \
+	$(WARNINGS)
 
 ARM_CFLAGS := $(COMMON) -O2 -g -ffreestanding -fpie -fvisibility=hidden -mgeneral-regs-only \
 	-mno-outline-atomics -mstrict-align -fno-omit-frame-pointer -fstack-protector-strong \
@@ -156,7 +157,11 @@ $(B)/check/lint/%.ok: % .clang-tidy Makefile | $(HEADERS)
 check: check-format check-layers check-tidy check-warnings check-lint ## format, includes, style, warnings of gcc and clang, lint
 
 check-format:
-	$(Q)git ls-files -z '*.c' '*.h' | xargs -0 $(CLANG_FORMAT) --dry-run --Werror
+	$(Q)mkdir -p $(B)/check
+	$(Q)bad=0; for f in $$(git ls-files '*.c' '*.h'); do \
+		$(CLANG_FORMAT) $$f | cmp - $$f >$(B)/check/format || { bad=1; \
+			echo "$$f:$$(sed 's/.*line //' $(B)/check/format): not in the house format: make format"; }; \
+	done; exit $$bad
 
 check-layers:
 	$(Q)$(PYTHON) tools/layers.py

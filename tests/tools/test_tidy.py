@@ -31,7 +31,7 @@ def test_clean_text_has_no_fault():
     ("/* " + "x" * 100 + " */", "columns"),
     ("/* TO" + "DO: later */", "not done"),
     ("/* see /home/" + "someone/notes */", "path of one machine"),
-    ("/* http://mirror." + "internal/x */", "mirror.internal"),
+    ("/* http:" + "//mirror.internal/x */", "mirror.internal"),
 ])
 def test_lines(line, word):
     found = line_faults("blk/x.c", HEAD + line + "\n")
