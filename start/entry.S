@@ -7,7 +7,7 @@
  *
  * Two halves. With the MMU off: relocations, zeroed translation tables, mmu_build(). With it on:
  * .bss, where the bulk is. Memory written in the first half is cleaned and invalidated from the
- * caches before (no dirty line may fall on it later) and again after (no stale clean line may hide it).
+ * caches before (no dirty line may fall on it later) and again after (no stale one may hide it).
  */
 
 #define R_AARCH64_RELATIVE 1027
@@ -163,7 +163,7 @@ zero_range:
  * only say so in words once the device tree is read: go to EL1 with the least setting up.
  */
 drop_to_el1:
-    mov     x1, #(1 << 31)      /* HCR_EL2.RW: EL1 is AArch64 */
+    mov     x1, #(5 << 29)      /* HCR_EL2.RW: EL1 is AArch64; HCD: a hypercall is undefined */
     msr     hcr_el2, x1
     mov     x1, #3              /* CNTHCTL_EL2: EL1 may read the physical counter and timer */
     msr     cnthctl_el2, x1

@@ -168,6 +168,20 @@ static bool addresses_are_ours(const struct fdt_scan *scan, int node)
     return false;
 }
 
+/** A cell count of a parent node [DT] 2.3.5: 1 or 2, or 0 for anything else. */
+static u32 cells_get(const struct fdt_scan *scan, int parent, const char *name, u32 otherwise)
+{
+    u64 cells;
+
+    if (parent < 0) {
+        return 0;
+    }
+    if (!fdt_getprop(scan->blob, parent, name, NULL)) {
+        return otherwise;
+    }
+    return number_get(scan, parent, name, &cells) && cells <= 2 ? (u32)cells : 0;
+}
+
 static u64 cells_read(const u8 *p, u32 cells)
 {
     return cells == 1 ? be32_at(p) : (u64)be32_at(p) << 32 | be32_at(p + 4);
@@ -177,8 +191,8 @@ static u64 cells_read(const u8 *p, u32 cells)
 static enum status reg_get(struct fdt_scan *scan, int node, struct fdt_ranges *ranges)
 {
     int parent = fdt_parent_offset(scan->blob, node);
-    int address_cells = parent < 0 ? -1 : fdt_address_cells(scan->blob, parent);
-    int size_cells = parent < 0 ? -1 : fdt_size_cells(scan->blob, parent);
+    u32 address_cells = cells_get(scan, parent, "#address-cells", 2);
+    u32 size_cells = cells_get(scan, parent, "#size-cells", 1);
     u32 entry_bytes;
     int len;
     const u8 *p = fdt_getprop(scan->blob, node, "reg", &len);
@@ -186,21 +200,20 @@ static enum status reg_get(struct fdt_scan *scan, int node, struct fdt_ranges *r
     if (!p) {
         return complain(scan, ST_PROTO, "device tree: node %s has no reg", node_name(scan, node));
     }
-    if (address_cells < 1 || address_cells > 2 || size_cells < 1 || size_cells > 2) {
+    if (address_cells == 0 || size_cells == 0) {
         return complain(scan, ST_PROTO,
-                        "device tree: the parent of node %s counts %d address and %d size cells; "
-                        "Caisson reads 1 or 2 of each",
-                        node_name(scan, node), address_cells, size_cells);
+                        "device tree: #address-cells and #size-cells above node %s must be 1 or 2",
+                        node_name(scan, node));
     }
-    entry_bytes = 4 * (u32)(address_cells + size_cells);
+    entry_bytes = 4 * (address_cells + size_cells);
     if (len <= 0 || (u32)len % entry_bytes != 0) {
         return complain(scan, ST_PROTO,
                         "device tree: reg of node %s has %d bytes, no multiple of %u",
                         node_name(scan, node), len, (unsigned)entry_bytes);
     }
     for (u32 at = 0; at < (u32)len; at += entry_bytes) {
-        u64 base = cells_read(p + at, (u32)address_cells);
-        u64 bytes = cells_read(p + at + 4 * address_cells, (u32)size_cells);
+        u64 base = cells_read(p + at, address_cells);
+        u64 bytes = cells_read(p + at + 4 * address_cells, size_cells);
         u64 end;
 
         if (bytes == 0) {

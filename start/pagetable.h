@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pagetable.h - the tables behind mmu.h: what is mapped where, in memory of the caller's.
+ *                                                                                 plane: control
+ */
+#pragma once
+
+#include "start/mmu.h"
+
+#define PAGETABLE_ENTRIES 512 /* of one table: 4 KiB */
+
+/** pool[0] is the root; all of the pool is zero at first, and 4 KiB aligned. */
+struct pagetable {
+    u64 (*pool)[PAGETABLE_ENTRIES];
+    u32 pool_count;
+    u32 used; /* 1 at first */
+};
+
+/**
+ * Map [base, end), whole pages below 2^48. ST_OK; ST_INVAL when a page is there with an attribute
+ * that does not serve; ST_FULL when the pool is used up. After a failure a part may be mapped.
+ */
+enum status pagetable_map(struct pagetable *pt, u64 base, u64 end, enum mmu_attr attr);
+
+/** True when every page of [base, end) is there and serves attr. */
+bool pagetable_has(struct pagetable *pt, u64 base, u64 end, enum mmu_attr attr);

@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Turn the exception reports in a console log into source lines.
+
+    tools/backtrace.py [--elf build/caisson.elf] [LOG]        reads standard input without LOG
+
+A report's call chain names each address as an offset into the image, "#2 0x0000000040204480 +0x4480".
+The offset is the address in the ELF file, which addr2line translates; for a return address, the byte
+before it, so that the line is the call's and not the next one's. Inlined calls are shown too.
+The log may hold other consoles' prefixes before the lines, and several reports.
+
+Exit status: 0 when a report was found, 1 when there is none, 2 when something is missing.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+
+FRAME = re.compile(r"#(\d+) 0x[0-9a-f]+ \+0x([0-9a-f]+)( \(link register\))?")
+CAUSE = re.compile(r"(panic|exception): .*")
+PLACE = re.compile(r"at address 0x[0-9a-f]+, .*")
+
+
+def find_frames(lines):
+    """Yield what matters of a log: ("text", line) and ("frame", number, offset, remark)."""
+    for line in lines:
+        frame = FRAME.search(line)
+        if frame:
+            yield "frame", int(frame[1]), int(frame[2], 16), frame[3] or ""
+            continue
+        text = CAUSE.search(line) or PLACE.search(line)
+        if text:
+            yield "text", text[0]
+
+
+def translate(elf, offset):
+    """Where an offset into the image is in the source: a list of (function, file:line), innermost
+    first."""
+    tool = os.environ.get("CROSS_COMPILE", "aarch64-linux-gnu-") + "addr2line"
+    try:
+        done = subprocess.run([tool, "-e", elf, "-f", "-i", hex(offset)], check=True,
+                              capture_output=True, text=True)
+    except FileNotFoundError:
+        raise SystemExit(f"no {tool}: run tools/setup.sh, or set CROSS_COMPILE") from None
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"{tool}: {error.stderr.strip()}") from None
+    answer = done.stdout.splitlines()
+    return [(name, shorten(place)) for name, place in zip(answer[::2], answer[1::2])]
+
+
+def shorten(place):
+    """Paths from the top of the source tree on, without addr2line's remarks."""
+    place = place.split(" (discriminator")[0]
+    return os.path.relpath(place) if place.startswith(os.getcwd() + os.sep) else place
+
+
+def is_return_address(number, remark):
+    """All but the faulting instruction itself are where a call comes back to."""
+    return number != 0 or bool(remark)
+
+
+def print_report(elf, lines, out=sys.stdout):
+    """Print the translated reports; returns the number of frames."""
+    count = 0
+    for item in find_frames(lines):
+        if item[0] == "text":
+            print(item[1], file=out)
+            continue
+        _, number, offset, remark = item
+        count += 1
+        where = translate(elf, offset - is_return_address(number, remark))
+        for depth, (name, place) in enumerate(where):
+            head = f"  #{number:<2}" if depth == 0 else "     "
+            tail = " (inlined into)" if depth + 1 < len(where) else remark
+            print(f"{head} +0x{offset:x}  {name}  {place}{tail}", file=out)
+    return count
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--elf", default="build/caisson.elf")
+    parser.add_argument("log", nargs="?", help="console log; standard input without")
+    args = parser.parse_args()
+    if not os.path.exists(args.elf):
+        print(f"no {args.elf}: run make first", file=sys.stderr)
+        return 2
+    if args.log:
+        with open(args.log, encoding="utf-8", errors="replace") as log:
+            count = print_report(args.elf, log)
+    else:
+        count = print_report(args.elf, sys.stdin)
+    if count == 0:
+        print("no exception report in this log", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
