@@ -11,7 +11,7 @@ writable with and without bytes in the file. Exit 1 when text + rodata + data is
 import re
 import struct
 import sys
-from collections import defaultdict
+from collections import defaultdict, namedtuple
 from pathlib import Path
 
 import results
@@ -31,12 +31,15 @@ SHF_ALLOC = 2
 SHF_TLS = 0x400
 
 
+Section = namedtuple("Section", "kind start size")
+
+
 class SizeError(Exception):
     """The input is not what it should be; the text says what to do."""
 
 
 def elf_sections(data):
-    """{section name: (kind, bytes)} of the allocated sections of a little-endian ELF64."""
+    """{name: Section} of the allocated sections of a little-endian ELF64."""
     if data[:6] != b"\x7fELF\x02\x01":
         raise SizeError(f"{ELF.name} is no little-endian 64-bit ELF: run make")
     phoff, shoff = struct.unpack_from("<QQ", data, 32)
@@ -55,9 +58,10 @@ def elf_sections(data):
         if holder is None:
             raise SizeError(f"section {name} lies in no loaded segment: look at linker/image.lds")
         if kind == SHT_NOBITS:
-            found[name] = ("bss", size)
+            found[name] = Section("bss", addr, size)
         else:
-            found[name] = ("text" if holder & PF_X else "data" if holder & PF_W else "rodata", size)
+            found[name] = Section("text" if holder & PF_X else "data" if holder & PF_W else "rodata",
+                                  addr, size)
     return found
 
 
@@ -75,32 +79,45 @@ INPUT = re.compile(
 NAME_ALONE = re.compile(r"^ (\.[\w.$-]+|COMMON)$")
 
 
-def map_modules(text, sections):
-    """{module: {kind: bytes}} from a GNU ld map."""
+def map_pieces(text, sections):
+    """{output section: [(address, bytes, module)]} from a GNU ld map."""
     marker = "Linker script and memory map"
     if marker not in text:
         raise SizeError(f"{MAP.name} is no map of GNU ld: run make")
-    modules = defaultdict(lambda: dict.fromkeys(KINDS, 0))
-    kind = None
+    pieces = {name: [] for name in sections}
+    current = None
     for line in text.split(marker, 1)[1].split("\n"):
         output = OUTPUT.match(line)
         if output:
-            kind = sections.get(output.group(1), (None,))[0]
+            current = pieces.get(output.group(1))
             continue
-        if kind is None or NAME_ALONE.match(line):
+        if current is None or NAME_ALONE.match(line):
             continue
         found = INPUT.match(line)
         if found and int(found.group(3), 16) and (found.group(4) or found.group(1) == "*fill*"):
             module = module_of(found.group(4)) if found.group(4) else "(alignment)"
-            modules[module][kind] += int(found.group(3), 16)
+            current.append((int(found.group(2), 16), int(found.group(3), 16), module))
+    return pieces
+
+
+def map_modules(text, sections):
+    """{module: {kind: bytes}} from a GNU ld map."""
+    modules = defaultdict(lambda: dict.fromkeys(KINDS, 0))
+    for name, pieces in map_pieces(text, sections).items():
+        section = sections[name]
+        pieces.sort()
+        ends = [at for at, _, _ in pieces[1:]] + [section.start + section.size]
+        for (at, size, module), end in zip(pieces, ends):
+            # Strings that were merged with another module's are listed over what follows them.
+            modules[module][section.kind] += max(0, min(size, end - at))
     return dict(modules)
 
 
 def account(modules, sections):
     """Totals by kind; what the map tells of no module becomes one of its own."""
     totals = dict.fromkeys(KINDS, 0)
-    for kind, size in sections.values():
-        totals[kind] += size
+    for section in sections.values():
+        totals[section.kind] += section.size
     rest = {k: totals[k] - sum(m[k] for m in modules.values()) for k in KINDS}
     if any(n < 0 for n in rest.values()):
         raise SizeError(f"the map tells of more than the ELF has ({rest}): run make clean; make")
