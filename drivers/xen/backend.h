@@ -33,54 +33,70 @@ struct backend_ops {
     enum status (*attach)(void *ctx, const struct backend_request *request, void **handle);
     /** The device goes (toolstack or guest death): let go of everything of it. */
     void (*detach)(void *ctx, void *handle);
+    /** False once the guest is being destroyed: asked every BACKEND_PROBE_NS. NULL: the toolstack tells. */
+    bool (*alive)(void *ctx, void *handle);
 };
 
 /* --- the state machine of one device directory -------------------------------------------------
  *
  *   FREE -> READING -> ANNOUNCING -> CONNECTED -> CLOSING -> LINGER -> REMOVING -> FREE
- *              |                         ^ state 2, then 4, each in a transaction that first
- *              v                           reads the directory, so that a removed one stays removed
+ *              |       writes 2      (then 4)     writes 6            removes the directory
+ *              v
  *           REFUSED -- the directory changes --> READING
  *
- * The toolstack ends a device by online = 0 and state 5; a dead guest or a vanished directory ends it too.
- * libxl reads state 6 before it waits for the directory to go, and calls it an error when it goes first:
- * hence LINGER.
+ * A state is written in a transaction that reads it first, so that a directory which the toolstack removed
+ * meanwhile is not made anew. The toolstack ends a device by online = 0 and state 5; a dead guest or a
+ * vanished directory ends it too, and state 1 under a connected device means that the directory was removed
+ * and made again between two looks.
+ *
+ * libxl waits for exactly 2 (at most 10 s) and for exactly 6, reads the value some time after it was told,
+ * and takes a later value or a missing directory for failure. Hence 4 comes only when the guest is known to
+ * run or BACKEND_INITWAIT_NS is over, and the directory is removed only after BACKEND_LINGER_NS.
  */
-#define BACKEND_LINGER_NS   UINT64_C(250000000) /* state 6 stays readable this long */
-#define BACKEND_TX_TRIES    8                   /* a transaction is repeated this often on EAGAIN */
-#define BACKEND_LIST_BYTES  4096                /* one directory listing [XENSTORE] payload */
-#define BACKEND_TYPE_MAX    4                   /* device types: rows of the table in backend.c */
+#define BACKEND_INITWAIT_NS UINT64_C(15000000000) /* longer than libxl waits for state 2 */
+#define BACKEND_LINGER_NS   UINT64_C(500000000)   /* state 6 stays readable this long */
+#define BACKEND_PROBE_NS    UINT64_C(2000000000)  /* a guest's death is noticed within this time */
+#define BACKEND_TX_TRIES    8                     /* a transaction is repeated this often on EAGAIN */
+#define BACKEND_LIST_BYTES  4096                  /* one directory listing: the protocol's payload */
 
 enum backend_state {
     BE_FREE,
     BE_READING,    /* keys asked for */
     BE_REFUSED,    /* not served; waits for the directory to change */
-    BE_ANNOUNCING, /* attached; writing state 2, then 4 */
-    BE_CONNECTED,
+    BE_ANNOUNCING, /* attached; writing state 2 */
+    BE_CONNECTED,  /* served; state 4 is written when due */
     BE_CLOSING,    /* detached; writing state 6 */
     BE_LINGER,     /* state 6 is readable; the directory goes at the deadline */
-    BE_REMOVING,   /* rm sent */
+    BE_REMOVING,   /* removing the directory */
 };
 
+/** What is being fetched from the directory. */
+enum backend_fetch { BE_FETCH_NONE, BE_FETCH_CHECK, BE_FETCH_ALL };
+
 struct xs;
+struct backend;
 
 struct backend_device {
+    struct backend *be;
     enum backend_state state;
-    u8 type;        /* row of the type table */
-    u16 domid;
-    u32 devid;
-    u32 seen;       /* scan that last found the directory */
-    u32 waiting;    /* answers outstanding; the slot is not reused before they came */
-    u8 key_next;    /* READING: next key to ask for */
-    u8 step;        /* transaction step */
-    u8 tries;
-    u8 write_state; /* state being written */
-    u32 tx;
-    bool changed;   /* look at the directory again */
-    bool bad;       /* a key was refused: the reason is logged */
-    bool gone;      /* the directory is not there */
-    bool dead;      /* the guest is gone */
+    enum backend_fetch fetch;
+    u8 type;         /* row of the type table */
+    u8 key_next;     /* next key to ask for */
+    u8 tries;        /* of the running transaction */
+    u8 writing;      /* state the running transaction writes; 0: none runs */
+    u8 tx_step;      /* its step */
+    bool tx_unsent;  /* there was no room for that step's request yet */
+    u8 found_state;  /* state and online as last read; state 0: none */
+    bool found_online;
+    bool changed;    /* look at the directory again */
+    bool again;      /* an answer timed out */
+    bool bad;        /* a key was refused; the reason is logged */
+    u8 missing;      /* key that is not there, counted from 1; 0: none */
     bool attached;
+    bool announced;  /* state 4 was written or need not be */
+    u32 waiting;     /* answers outstanding; the slot is not reused before they came */
+    u32 seen;        /* scan that last found the directory */
+    u32 tx;
     u64 deadline_ns;
     void *handle;
     struct backend_request request;
@@ -91,23 +107,27 @@ struct backend {
     const struct backend_ops *ops;
     void *ctx;
     struct backend_device device[DEVICES_MAX];
-    /* the scan of the backend directory, one request at a time */
-    bool scan_wanted, scan_busy, domains_changed, started;
-    u32 scan;           /* number of the running scan */
-    u8 scan_type;       /* type table row being listed */
-    u32 list_bytes, list_at;
+    /* the scan of the backend directory: one request at a time */
+    bool watching, scan_wanted, scan_busy, full_said;
+    u32 scan;       /* number of the running scan */
+    u8 scan_type;   /* type table row being listed */
+    bool scan_inner; /* the listing that is awaited is of one guest */
+    u16 scan_domid;
+    u32 list_bytes, list_at; /* guests of the row */
     u8 list[BACKEND_LIST_BYTES];
-    bool busy;          /* something may be done without waiting for an answer */
-    u32 watches;        /* watches placed */
-    u64 attaches, detaches, refusals;
+    bool busy;      /* something changed: step all */
+    u64 probe_ns;   /* when to ask next whether the guests live */
+    u64 deadline_ns;
+    u32 attached;
+    u64 attaches, detaches, refusals; /* counters since start */
 };
 
-/** ops and ctx are kept. Watches are placed by the first polls. */
+/** ops and ctx are kept. The watch is placed by the first poll. */
 void backend_init(struct backend *be, struct xs *xs, const struct backend_ops *ops, void *ctx);
 
-/** For start/poll.h; ctx is the struct backend. It is woken by xs. */
+/** For start/poll.h; ctx is the struct backend. It needs no arming: xs wakes it. */
 u32 backend_poll(void *ctx, u32 budget);
 u64 backend_deadline_ns(void *ctx);
 
-/** Devices that are attached now. */
-u32 backend_attached(const struct backend *be);
+/** The guest has touched the device of this handle, so it runs: state 4 need not wait. Optional. */
+void backend_in_use(struct backend *be, void *handle);

@@ -9,11 +9,13 @@
  *   guest  0x4020_0000  |..P.PP...|       window 7 = guest 3, granule 0x4020_0000
  *   ours   0x8_0460_0000|..P.PP...|       P: pages some descriptor named; only those are mapped
  *
- * A miss maps the pages the range names, in one hypercall. Windows without pins are reused, the longest
- * unused first: a guest above its share (WINDOWS_MAX / guests) reuses its own, others take from whoever is
- * above; no guest gets more than WINDOWS_PER_GUEST. Xen keeps a second-stage table of 4 KiB, from our
- * domain's shadow_memory, for every window that was ever filled; when that pool is empty the windows filled
- * so far are all there will be, and a log line says so.
+ * A miss maps the pages the range names, in one hypercall. When no window is free, one without pins is
+ * taken back, the longest unused first: a guest at or above its share (windows / guests) gives up one of
+ * its own, a guest below takes from one above; no guest holds more than WINDOWS_PER_GUEST.
+ *
+ * Xen keeps a second-stage table of 4 KiB, from our domain's shadow_memory, for every window that was ever
+ * filled, also when it is empty again. When that pool is used up (ENOMEM), the windows filled so far are
+ * all there will be: one of them is taken back, and a log line says so once.
  *
  * Stale: a pinned window whose guest gave memory back. It answers no new look-up and is unmapped when the
  * last pin goes (gmem_foreign_reap()).
@@ -21,6 +23,7 @@
 #pragma once
 
 #include "start/base/limits.h"
+#include "start/base/log.h"
 #include "virtio/gmem.h"
 
 #define WINDOW_PAGES      (WINDOW_BYTES / PAGE_BYTES)
@@ -31,16 +34,17 @@ struct gmem_foreign {
     u16 domid;
     bool open;
     u32 windows; /* in use now, stale ones included */
-    u64 misses, maps, unmaps, failures; /* find() calls that mapped; pages; pages; pages refused */
-    u64 invalidations;
+    u64 misses;   /* look-ups that had to map */
+    u64 failures; /* look-ups that could not be answered */
+    struct log_limit limit;
 };
 
 struct gmem_foreign_stats {
-    u32 windows_total;  /* usable */
-    u32 windows_used;
+    u32 windows_total; /* usable: less than taken once Xen's pool for our tables is empty */
+    u32 windows_used;  /* stale ones included */
     u32 windows_stale;
-    u32 pages_mapped;   /* now */
-    u64 misses, maps, unmaps, evictions;
+    u32 pages_mapped; /* now */
+    u64 misses, maps, unmaps, evictions; /* look-ups; pages; pages; windows taken from someone */
 };
 
 /**

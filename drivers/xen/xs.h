@@ -52,6 +52,7 @@ struct xs {
     u32 port;
     bool broken;
     u32 next_id;
+    u32 rsp_cons, req_prod; /* ours: what we wrote last, never read back */
     struct xs_slot slot[XS_SLOTS];
     u32 slots_used;
     struct xs_watch watch[XS_WATCHES_MAX];
@@ -75,14 +76,11 @@ enum status xs_rm(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void 
 /** The reply's data is the transaction's number in decimal: xs_reply_tx(). */
 enum status xs_tx_start(struct xs *xs, xs_reply_fn fn, void *ctx, u32 arg);
 enum status xs_tx_end(struct xs *xs, u32 tx, bool commit, xs_reply_fn fn, void *ctx, u32 arg);
-/** The reply's data is "T" while the domain lives, "F" when it is gone or dying: xs_reply_true(). */
-enum status xs_domain_introduced(struct xs *xs, u16 domid, xs_reply_fn fn, void *ctx, u32 arg);
-/** Watch path (relative, absolute or "@releaseDomain"). Also ST_FULL. */
+/** Watch path, relative or absolute, and everything below it. Also ST_FULL. */
 enum status xs_watch_add(struct xs *xs, const char *path, xs_watch_fn fn, void *ctx);
 
 /** Transaction number of a reply to xs_tx_start(); 0 when it makes no sense. */
 u32 xs_reply_tx(const struct xs_reply *reply);
-bool xs_reply_true(const struct xs_reply *reply);
 
 /* For start/poll.h; ctx is the struct xs. */
 u32 xs_poll(void *ctx, u32 budget);

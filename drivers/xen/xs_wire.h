@@ -20,14 +20,12 @@ enum xs_type {
     XST_DIRECTORY = 1,
     XST_READ = 2,
     XST_WATCH = 4,
-    XST_UNWATCH = 5,
     XST_TX_START = 6,
     XST_TX_END = 7,
     XST_WRITE = 11,
     XST_RM = 13,
     XST_WATCH_EVENT = 15,
     XST_ERROR = 16,
-    XST_IS_DOMAIN_INTRODUCED = 17,
 };
 
 struct xs_header {
