@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tools/vhost-user/vu_ring.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "start/base/arith.h"
+#include "start/base/check.h"
+#include "start/base/log.h"
+#include "start/port.h"
+#include "virtio/virtq_layout.h"
+
+#define DRAIN_BUDGET     64
+#define DRAIN_TIMEOUT_NS UINT64_C(10000000000) /* a medium that takes longer has failed */
+
+static struct vu_ring *ring_of(struct vu_session *s, u32 index, const char **why)
+{
+    if (index >= s->vb.vdev.queue_count) {
+        *why = "the ring's number is beyond the queues of this disk";
+        return NULL;
+    }
+    return &s->ring[index];
+}
+
+static struct virtq *virtq_of(struct vu_session *s, u32 index)
+{
+    return &s->vb.vdev.queue[index].vq;
+}
+
+static bool may_run(const struct vu_session *s, const struct vu_ring *ring)
+{
+    return s->features_set && ring->size_set && ring->addr_set && ring->kick_set && ring->enabled &&
+           (!s->status_used || (s->status & VIRTIO_STATUS_DRIVER_OK));
+}
+
+/* --- stopping ------------------------------------------------------------------------------- */
+
+/*
+ * Wait for requests that are with the medium. Until the last is back the data plane goes on, so
+ * their number is bounded by the rings; media that answer in place never have any here.
+ */
+static void drain(struct vu_session *s)
+{
+    const u64 deadline = port_now_ns() + DRAIN_TIMEOUT_NS;
+
+    while (s->vb.in_flight > 0) {
+        (void)bdev_poll(s->vb.bdev);
+        (void)vu_session_poll(s, DRAIN_BUDGET);
+        if (port_now_ns() > deadline) {
+            panic("%s: the medium holds %u requests for more than 10 s", s->name, s->vb.in_flight);
+        }
+    }
+}
+
+static void ring_stop(struct vu_session *s, u32 index)
+{
+    struct vu_ring *ring = &s->ring[index];
+    struct virtq *vq = virtq_of(s, index);
+
+    if (!ring->running) {
+        return;
+    }
+    drain(s);
+    ring->base = vq->next;
+    vu_inflight_used(&s->inflight, index, vq->used_shown);
+    virtq_reset(vq);
+    ring->running = false;
+}
+
+void vu_rings_stop(struct vu_session *s)
+{
+    for (u32 i = 0; i < s->vb.vdev.queue_count; i++) {
+        ring_stop(s, i);
+    }
+    gmem_forget(&s->mem.gm);
+    CHECK(vu_mem_pinned(&s->mem) == 0);
+}
+
+void vu_rings_disable(struct vu_session *s)
+{
+    vu_rings_stop(s);
+    for (u32 i = 0; i < s->vb.vdev.queue_count; i++) {
+        s->ring[i].enabled = false;
+    }
+}
+
+static void fd_replace(int *slot, int fd)
+{
+    if (*slot != VU_NO_FD) {
+        close(*slot);
+    }
+    *slot = fd;
+}
+
+void vu_rings_forget(struct vu_session *s)
+{
+    vu_rings_stop(s);
+    for (u32 i = 0; i < s->vb.vdev.queue_count; i++) {
+        struct vu_ring *ring = &s->ring[i];
+
+        fd_replace(&ring->kick, VU_NO_FD);
+        fd_replace(&ring->call, VU_NO_FD);
+        fd_replace(&ring->err, VU_NO_FD);
+        *ring = (struct vu_ring){.kick = VU_NO_FD, .call = VU_NO_FD, .err = VU_NO_FD};
+    }
+}
+
+/* --- starting ------------------------------------------------------------------------------- */
+
+/* used.idx as it stands in guest memory: what our predecessor showed last. */
+static enum status used_idx_read(struct vu_session *s, u64 used, u16 *idx)
+{
+    le16_t wire;
+    enum status st = gmem_copy_in(&s->mem.gm, &wire, (gpa_t){used + VIRTQ_USED_IDX}, sizeof(wire));
+
+    *idx = st == ST_OK ? le16_get(wire) : 0;
+    return st;
+}
+
+static enum status ring_start(struct vu_session *s, u32 index, const char **why)
+{
+    struct vu_ring *ring = &s->ring[index];
+    struct vdev *dev = &s->vb.vdev;
+    struct virtq_setup setup = {
+        .size = ring->size,
+        .indirect = vdev_has(dev, VIRTIO_F_INDIRECT_DESC),
+        .event_idx = vdev_has(dev, VIRTIO_F_EVENT_IDX),
+    };
+    bool resume = false;
+    u16 used_idx;
+    enum status st;
+
+    if (!vu_mem_user_to_guest(&s->mem, ring->addr.desc, &setup.desc) ||
+        !vu_mem_user_to_guest(&s->mem, ring->addr.avail, &setup.avail) ||
+        !vu_mem_user_to_guest(&s->mem, ring->addr.used, &setup.used) ||
+        used_idx_read(s, setup.used, &used_idx) != ST_OK) {
+        *why = "a part of the ring lies outside the memory that is shared";
+        return ST_INVAL;
+    }
+    st = vu_inflight_start(&s->inflight, index, ring->size, used_idx, &resume, why);
+    if (st != ST_OK) {
+        return st;
+    }
+    if (resume && ring->base != used_idx) {
+        log_info("%s: queue %u goes on at %u, where our predecessor stopped, not at %u", s->name,
+                 index, used_idx, ring->base);
+        ring->base = used_idx;
+        s->resumed++;
+    }
+    setup.first_idx = ring->base;
+    ring->used_told = ring->base;
+    vdev_status_write(dev, vdev_status_read(dev) | VIRTIO_STATUS_DRIVER_OK);
+    st = virtq_enable(virtq_of(s, index), &s->mem.gm, &setup);
+    if (st != ST_OK) {
+        *why = "the ring is misaligned, or not wholly in the memory that is shared";
+        return st;
+    }
+    ring->running = true;
+    /* Whoever served the ring before may have turned kicks off, or died before it called. */
+    (void)virtq_kick_enable(virtq_of(s, index));
+    if (ring->base != 0) {
+        vu_ring_call(s, index);
+    }
+    return ST_OK;
+}
+
+enum status vu_rings_update(struct vu_session *s, const char **why)
+{
+    enum status result = ST_OK;
+
+    for (u32 i = 0; i < s->vb.vdev.queue_count; i++) {
+        struct vu_ring *ring = &s->ring[i];
+        enum status st = ST_OK;
+
+        if (!may_run(s, ring)) {
+            ring_stop(s, i);
+        } else if (!ring->running) {
+            st = ring_start(s, i, why);
+        }
+        result = result == ST_OK ? st : result;
+    }
+    return result;
+}
+
+/* --- messages ------------------------------------------------------------------------------- */
+
+enum status vu_ring_set_size(struct vu_session *s, const struct vu_vring_state *state,
+                             const char **why)
+{
+    struct vu_ring *ring = ring_of(s, state->index, why);
+
+    if (!ring) {
+        return ST_INVAL;
+    }
+    if (!is_pow2(state->num) || state->num > s->vb.vdev.queue[state->index].size_max) {
+        *why = "the size of the ring is not a power of two in the range offered";
+        return ST_INVAL;
+    }
+    ring_stop(s, state->index);
+    ring->size = state->num;
+    ring->size_set = true;
+    return vu_rings_update(s, why);
+}
+
+enum status vu_ring_set_addr(struct vu_session *s, const struct vu_vring_addr *addr,
+                             const char **why)
+{
+    struct vu_ring *ring = ring_of(s, addr->index, why);
+
+    if (!ring) {
+        return ST_INVAL;
+    }
+    if (addr->flags != 0) {
+        *why = "logging of a ring is asked for, which was not offered";
+        return ST_INVAL;
+    }
+    ring_stop(s, addr->index);
+    ring->addr = *addr;
+    ring->addr_set = true;
+    return vu_rings_update(s, why);
+}
+
+enum status vu_ring_set_base(struct vu_session *s, const struct vu_vring_state *state,
+                             const char **why)
+{
+    struct vu_ring *ring = ring_of(s, state->index, why);
+
+    if (!ring) {
+        return ST_INVAL;
+    }
+    if (state->num > UINT16_MAX) {
+        *why = "the base of the ring is not a 16-bit index";
+        return ST_INVAL;
+    }
+    ring_stop(s, state->index);
+    ring->base = (u16)state->num;
+    return vu_rings_update(s, why);
+}
+
+enum status vu_ring_enable(struct vu_session *s, const struct vu_vring_state *state,
+                           const char **why)
+{
+    struct vu_ring *ring = ring_of(s, state->index, why);
+
+    if (!ring) {
+        return ST_INVAL;
+    }
+    if (state->num > 1) {
+        *why = "a ring is enabled by 1 and disabled by 0";
+        return ST_INVAL;
+    }
+    ring->enabled = state->num == 1;
+    return vu_rings_update(s, why);
+}
+
+/* Our reads and writes of eventfds must never block; an object of another kind is not one of those.
+ */
+static bool fd_prepare(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+static enum status set_fd(struct vu_session *s, const struct vu_vring_fd *vring, int fd,
+                          struct vu_ring **ring, const char **why)
+{
+    *ring = ring_of(s, vring->index, why);
+    if (*ring && fd != VU_NO_FD && !fd_prepare(fd)) {
+        *why = "the descriptor cannot be made non-blocking";
+        *ring = NULL;
+    }
+    if (!*ring) {
+        if (fd != VU_NO_FD) {
+            close(fd);
+        }
+        return ST_INVAL;
+    }
+    return ST_OK;
+}
+
+enum status vu_ring_set_kick(struct vu_session *s, const struct vu_vring_fd *vring, int fd,
+                             const char **why)
+{
+    struct vu_ring *ring;
+    enum status st = set_fd(s, vring, fd, &ring, why);
+
+    if (st != ST_OK) {
+        return st;
+    }
+    fd_replace(&ring->kick, fd);
+    ring->kick_set = true;
+    return vu_rings_update(s, why);
+}
+
+enum status vu_ring_set_call(struct vu_session *s, const struct vu_vring_fd *vring, int fd,
+                             const char **why)
+{
+    struct vu_ring *ring;
+    enum status st = set_fd(s, vring, fd, &ring, why);
+
+    if (st == ST_OK) {
+        fd_replace(&ring->call, fd);
+        if (ring->running) {
+            /* What was returned before the driver could be called: it is called now. */
+            vu_ring_call(s, vring->index);
+        }
+    }
+    return st;
+}
+
+enum status vu_ring_set_err(struct vu_session *s, const struct vu_vring_fd *vring, int fd,
+                            const char **why)
+{
+    struct vu_ring *ring;
+    enum status st = set_fd(s, vring, fd, &ring, why);
+
+    if (st == ST_OK) {
+        fd_replace(&ring->err, fd);
+    }
+    return st;
+}
+
+enum status vu_ring_stop_for_good(struct vu_session *s, struct vu_vring_state *state,
+                                  const char **why)
+{
+    struct vu_ring *ring = ring_of(s, state->index, why);
+
+    if (!ring) {
+        return ST_INVAL;
+    }
+    ring_stop(s, state->index);
+    fd_replace(&ring->kick, VU_NO_FD);
+    ring->kick_set = false;
+    state->num = ring->base;
+    return ST_OK;
+}
+
+/* --- signals -------------------------------------------------------------------------------- */
+
+static void signal_fd(int fd)
+{
+    const u64 one = 1;
+
+    /* A full eventfd is a signal that is still pending; anything else is the front end's doing. */
+    if (fd != VU_NO_FD) {
+        ssize_t n = write(fd, &one, sizeof(one));
+
+        (void)n;
+    }
+}
+
+void vu_ring_call(struct vu_session *s, u32 index)
+{
+    s->calls++;
+    signal_fd(s->ring[index].call);
+}
+
+void vu_rings_tell_errors(struct vu_session *s)
+{
+    for (u32 i = 0; i < s->vb.vdev.queue_count; i++) {
+        if (virtq_of(s, i)->state == VQ_BROKEN) {
+            signal_fd(s->ring[i].err);
+        }
+    }
+}
+
+void vu_rings_note_used(struct vu_session *s)
+{
+    for (u32 i = 0; i < s->vb.vdev.queue_count; i++) {
+        const u16 shown = virtq_of(s, i)->used_shown;
+
+        if (s->ring[i].running && shown != s->ring[i].used_told) {
+            s->ring[i].used_told = shown;
+            vu_inflight_used(&s->inflight, i, shown);
+        }
+    }
+}
