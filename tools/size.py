@@ -25,6 +25,9 @@ KINDS = ("text", "rodata", "data", "bss")
 HOW = "section sizes of build/caisson.elf (tools/size.py)"
 HOW_MODULE = "input sections in build/caisson.map (tools/size.py)"
 
+# Sections the linker makes; the map names the first object for all of them.
+LINKER_MADE = (".rela", ".relr", ".dyn", ".got", ".plt", ".hash", ".gnu.hash")
+
 PT_LOAD, SHT_NOBITS = 1, 8
 PF_X, PF_W = 1, 2
 SHF_ALLOC = 2
@@ -105,6 +108,9 @@ def map_modules(text, sections):
     modules = defaultdict(lambda: dict.fromkeys(KINDS, 0))
     for name, pieces in map_pieces(text, sections).items():
         section = sections[name]
+        if name.startswith(LINKER_MADE):
+            modules["(relocation)"][section.kind] += section.size
+            continue
         pieces.sort()
         ends = [at for at, _, _ in pieces[1:]] + [section.start + section.size]
         for (at, size, module), end in zip(pieces, ends):

@@ -29,6 +29,7 @@ DEPTH_MAX = 1 << 24             # bytes; beyond it a walk does not come to an en
 STEPS_MAX = 1_000_000           # instructions visited in one function
 HOW = "branches of the linked instructions walked, calls followed (tools/stack.py)"
 
+SOURCE = re.compile(r"^(\S+\.[chS]):\d+(?: \(discriminator \d+\))?$")
 LABEL = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+([a-z][\w.]*)\s*(.*?)(?:\s*//.*)?$")
 SYMBOL = re.compile(r"^([0-9a-f]+) .{7} \S+\s+[0-9a-f]+ (?:\.hidden )?(\S+)$")
@@ -42,8 +43,8 @@ CONSTANT = re.compile(r"mov [xw](\d+), #(0x[0-9a-f]+|\d+)$")
 CONSTANT_HIGH = re.compile(r"movk [xw](\d+), #(0x[0-9a-f]+|\d+), lsl #16$")
 ENDS = ("ret", "eret", "udf", "brk")
 
-Function = namedtuple("Function", "name start code")     # code: {address: (text, next address)}
-Call = namedtuple("Call", "depth target at")             # target: address, or None for a pointer
+Function = namedtuple("Function", "name start code")   # code: {address: (text, next, source file)}
+Call = namedtuple("Call", "depth target at")           # target: address, or None for a pointer
 
 
 class StackError(Exception):
@@ -52,7 +53,7 @@ class StackError(Exception):
 
 def disassemble(elf):
     try:
-        return subprocess.run([OBJDUMP, "-dt", "--no-show-raw-insn", str(elf)], check=True,
+        return subprocess.run([OBJDUMP, "-dlt", "--no-show-raw-insn", str(elf)], check=True,
                               capture_output=True, text=True, timeout=OBJDUMP_LIMIT_S).stdout
     except FileNotFoundError as e:
         raise StackError(f"no {OBJDUMP}: run tools/setup.sh") from e
@@ -61,24 +62,29 @@ def disassemble(elf):
 
 
 def parse(listing):
-    """({start: Function}, {symbol: address}) of an objdump -dt listing."""
+    """({start: Function}, {symbol: address}) of an objdump -dlt listing."""
     symbols, functions = {}, {}
-    code = None
-    last = None
+    code = last = None
+    source = ""
     for line in listing.split("\n"):
         label = LABEL.match(line)
         if label:
-            code, last = {}, None
+            code, last, source = {}, None, ""
             functions[int(label.group(1), 16)] = Function(label.group(2), int(label.group(1), 16),
                                                           code)
             continue
         found = INSTRUCTION.match(line)
         if found and code is not None:
             at = int(found.group(1), 16)
-            code[at] = (f"{found.group(2)} {found.group(3)}".rstrip(), None)
+            code[at] = (f"{found.group(2)} {found.group(3)}".rstrip(), None, source)
             if last is not None:
-                code[last] = (code[last][0], at)
+                code[last] = (code[last][0], at, code[last][2])
             last = at
+            continue
+        place = SOURCE.match(line)
+        if place:
+            source = os.path.relpath(place.group(1), results.ROOT) if place.group(1)[0] == "/" \
+                else os.path.normpath(place.group(1))
             continue
         symbol = SYMBOL.match(line)
         if symbol:
@@ -104,10 +110,10 @@ class Walk:
         # A jump table: where it leads is data, so everything not yet reached may be a case.
         left = [at for at in function.code if at not in self.seen]
         if jumps and left:
-            depth, frame = max(jumps)
+            depth, frame, _ = max(jumps)
             self._walk([(at, depth, frame) for at in left])
         else:
-            self.calls |= {Call(depth, None, function.start) for depth, _ in jumps}
+            self.calls |= {Call(depth, None, at) for depth, _, at in jumps}
 
     def _walk(self, todo):
         jumps = set()
@@ -120,7 +126,7 @@ class Walk:
                     self.problems.add("the walk finds no end: a loop that takes stack")
                     return jumps
                 self.seen[at] = depth
-                text, after = self.function.code[at]
+                text, after, _ = self.function.code[at]
                 depth, frame = self._stack(text, depth, frame)
                 self.depth = max(self.depth, depth)
                 at = self._branch(text, at, after, depth, frame, todo, jumps)
@@ -172,7 +178,7 @@ class Walk:
             self.calls.add(Call(depth, None, at))
             return after
         if verb == "br":
-            jumps.add((depth, frame))
+            jumps.add((depth, frame, at))
             return None
         found = TARGET.search(text)
         if verb == "bl" and found:
@@ -202,7 +208,6 @@ class Graph:
         self.walks = {}
         self.known = {}
         self.problems = set()
-        self.used = set()
 
     def walk(self, start):
         if start not in self.walks:
@@ -211,8 +216,9 @@ class Graph:
             self.problems |= {f"{name}: {p}" for p in self.walks[start].problems}
         return self.walks[start]
 
-    def _callees(self, name, call):
+    def _callees(self, start, call):
         """Functions a call may reach."""
+        name = self.functions[start].name
         if call.target is not None:
             if call.target in self.functions:
                 return [call.target]
@@ -220,13 +226,26 @@ class Graph:
             if not inside:
                 self.problems.add(f"{name}: calls {call.target:#x}, which is no function")
             return []      # into the middle: a cold part that comes back to its function
+        source = self.functions[start].code[call.at][2]
         for caller, callees in self.indirect:
-            if fnmatch.fnmatchcase(name, caller):
-                self.used.add(caller)
-                return [at for callee in callees for known, starts in self.by_name.items()
-                        if fnmatch.fnmatchcase(known, callee) for at in starts]
-        self.problems.add(f"{name}: calls through a pointer: say in tools/stack_calls.py what")
+            if fnmatch.fnmatchcase(name, caller) or source == caller:
+                return [at for callee in callees for at in self._named(callee)]
+        self.problems.add(f"{name}: calls through a pointer in {source or 'a library'}: "
+                          "say in tools/stack_calls.py what it may be")
         return []
+
+    def _times(self, name):
+        """How many calls of a function may be nested; None when it must not call itself."""
+        return next((n for known, n in self.recursion.items()
+                     if fnmatch.fnmatchcase(name, known)), None)
+
+    def _named(self, pattern):
+        """Where the functions of a name begin; none is an error of the table."""
+        found = [at for known, starts in self.by_name.items()
+                 if fnmatch.fnmatchcase(known, pattern) for at in starts]
+        if not found:
+            self.problems.add(f"{pattern} in INDIRECT is no function: mend tools/stack_calls.py")
+        return found
 
     def depth(self, start, above=()):
         """(bytes, chain of (name, bytes so far)) at the deepest point below start."""
@@ -234,20 +253,18 @@ class Graph:
             return self.known[start]
         name = self.functions[start].name
         if start in above:
-            allowed = self.recursion.get(name)
-            if allowed is None:
+            if self._times(name) is None:
                 loop = [self.functions[s].name for s in above[above.index(start):]] + [name]
                 self.problems.add("calls in a circle: " + " -> ".join(loop))
             return 0, ()
         walk = self.walk(start)
         best = (walk.depth, ((name, walk.depth),))
         for call in sorted(walk.calls, key=str):
-            for callee in self._callees(name, call):
+            for callee in self._callees(start, call):
                 below, chain = self.depth(callee, (*above, start))
                 if call.depth + below > best[0]:
                     best = (call.depth + below, ((name, call.depth), *chain))
-        times = self.recursion.get(name, 1)
-        best = (best[0] * times, best[1])
+        best = (best[0] * (self._times(name) or 1), best[1])
         self.known[start] = best
         return best
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """stack_calls.py - what tools/stack.py cannot read from the instructions.
 
-Names may hold * as in a shell. The first line of INDIRECT whose caller matches counts.
+Names may hold * as in a shell.
 """
 
 # (function, what it is, bottom and top of its stack in linker/image.lds)
@@ -10,12 +10,41 @@ ENTRIES = [
     ("vectors", "exception report", "trap_stack_bottom", "trap_stack_top"),
 ]
 
-# Calls through pointers: (caller, everything that can be behind the pointer)
+# Calls through pointers: (source file or function of the call, everything behind the pointer).
+# The first line that fits counts.
 INDIRECT = [
+    ("start/poll.c", [
+        "poll_mmio", "arm_mmio", "disarm_mmio", "poll_data", "arm_data", "disarm_data",
+        "xs_poll", "xs_arm", "xs_disarm", "xs_deadline_ns", "backend_poll", "backend_deadline_ns",
+        "poll_console", "arm_console", "disarm_console", "woken"]),
+    ("start/base/log.c", ["hyp_sink", "uart_sink", "ring_sink"]),
+    ("start/trap.c", ["halt", "console_flush"]),
+    ("start/memmap.c", ["memory_access"]),
+    ("drivers/console/console.c", ["xen_console_write", "console_notify"]),
+    ("drivers/gic/gic.c", ["gicv2_*", "gicv3_*"]),
+    ("drivers/xen/ioreq.c", ["device_mmio", "guest_invalidate"]),
+    ("drivers/xen/xs.c", ["*_answer", "watch_placed", "backend_changed"]),
+    ("drivers/xen/backend.c", ["on_attach", "on_detach"]),
+    ("virtio/gmem.c", ["foreign_find"]),
+    ("virtio/vdev.c", ["vblk_start", "vblk_stopped", "vmmio_raise"]),
+    ("vmmio_raise", ["device_irq"]),
+    ("interrupt_ack_write", ["device_irq"]),
+    ("virtio/vmmio.c", ["device_features_*write", "driver_features_*write", "queue_*_write",
+                        "interrupt_ack_write", "status_write"]),
+    ("blk/bdev.c", ["ramdisk_submit", "ramdisk_poll", "ramdisk_cancel"]),
+    # The C library formats into a buffer only.
+    ("__i_vfprintf", ["__file_str_put"]),
 ]
 
 # Functions that call themselves, however far round: {name: most nested calls}
 RECURSION = {
+    # The report of a damaged canary is not followed into the report of another one.
+    "__stack_chk_fail": 1,
+    "panic": 1,
+    # libfdt: a path that begins with an alias is looked up once more.
+    "fdt_path_offset*": 2,
+    # Its purpose is to overflow the stack.
+    "selftest_stack*": 1,
 }
 
 # Calls after which the caller's next instruction is somebody else's.
