@@ -59,16 +59,23 @@ static void alarm_set(u64 control)
 
 void port_sleep(u64 deadline_ns)
 {
-    u64 ticks = timer_ns_to_ticks(&scale, deadline_ns);
+    bool alarm = deadline_ns != UINT64_MAX;
 
-    if (ticks != UINT64_MAX) {
+    if (alarm) {
+        u64 ticks = counter_read();
+        u64 now_ns = timer_ticks_to_ns(&scale, ticks);
+
+        if (deadline_ns <= now_ns) {
+            return;
+        }
+        ticks += timer_ns_to_ticks(&scale, deadline_ns - now_ns);
         __asm__ volatile("msr cntv_cval_el0, %0" : : "r"(ticks));
         alarm_set(CNTV_CTL_ON);
     }
     /* Every store of ours is visible before we stop looking. A pending interrupt ends WFI at once.
      */
     __asm__ volatile("dsb sy\n wfi" : : : "memory");
-    if (ticks != UINT64_MAX) {
+    if (alarm) {
         alarm_set(CNTV_CTL_OFF);
     }
 }

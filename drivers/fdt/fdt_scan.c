@@ -9,6 +9,7 @@
 #include "drivers/fdt/fdt_scan.h"
 
 #include <libfdt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 

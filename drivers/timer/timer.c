@@ -10,8 +10,8 @@ enum status timer_scale_init(struct timer_scale *scale, u64 hz)
         return ST_INVAL;
     }
     scale->ns_per_tick = (NS_PER_SECOND << 32) / hz;
-    /* Rounded up: a deadline in ticks must not come before the one in nanoseconds. */
-    scale->ticks_per_ns = ((hz << 30) / (NS_PER_SECOND >> 2)) + 1;
+    /* The inverse of the factor above, rounded up: an alarm must not come early. */
+    scale->ticks_per_ns = UINT64_MAX / scale->ns_per_tick + 1;
     return ST_OK;
 }
 
@@ -19,6 +19,6 @@ u64 timer_ns_to_ticks(const struct timer_scale *scale, u64 ns)
 {
     unsigned __int128 ticks = (unsigned __int128)ns * scale->ticks_per_ns;
 
-    ticks = (ticks >> 32) + 1;
+    ticks = (ticks + UINT32_MAX) >> 32;
     return ticks > UINT64_MAX ? UINT64_MAX : (u64)ticks;
 }

@@ -26,5 +26,9 @@ static inline u64 timer_ticks_to_ns(const struct timer_scale *scale, u64 ticks)
     return (u64)(((unsigned __int128)ticks * scale->ns_per_tick) >> 32);
 }
 
-/** Rounded up, so that a deadline in ticks is never early; UINT64_MAX when it does not fit. */
+/**
+ * How many ticks to wait for a time span: the fewest that are sure to be no shorter, by this
+ * scale's own measure. UINT64_MAX when that does not fit. Use it for spans, not for dates: a tick
+ * is rounded up by as much as one part in 2^22 at 1 MHz.
+ */
 u64 timer_ns_to_ticks(const struct timer_scale *scale, u64 ns);
