@@ -368,7 +368,7 @@ static u32 queue_poll(struct vblk *vb, u16 queue, u32 budget)
         if (st == ST_OK) {
             slot_take(vb, vr, queue);
             work += request_start(vb, vr);
-            work += drain(vb);
+            drain(vb);
         } else if (st == ST_PROTO) {
             vb->errors_guest++;
             work++;

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* bdev_faulty.c - a medium built to fail. */
+#include "tests/fake/bdev_faulty.h"
+
+static struct bdev_faulty *faulty_of(struct bdev *dev)
+{
+    return container_of(dev, struct bdev_faulty, bdev);
+}
+
+/** xorshift64: the same seed gives the same faults. */
+static u32 random_below(struct bdev_faulty *faulty, u32 limit)
+{
+    faulty->random ^= faulty->random << 13;
+    faulty->random ^= faulty->random >> 7;
+    faulty->random ^= faulty->random << 17;
+    return (u32)(faulty->random % limit);
+}
+
+static void faulty_submit(struct bdev *dev, struct blk_req *req)
+{
+    struct bdev_faulty *faulty = faulty_of(dev);
+
+    faulty->submitted++;
+    if (faulty->fail_every > 0 && faulty->submitted % faulty->fail_every == 0) {
+        bdev_done(dev, req, faulty->fail);
+        return;
+    }
+    for (u32 i = 0; i < BDEV_FAULTY_HELD_MAX; i++) {
+        struct bdev_faulty_held *held = &faulty->held[i];
+
+        if (!held->outer) {
+            held->inner = *req;
+            held->inner.done = &faulty->done;
+            held->outer = req;
+            held->turns = faulty->delay_turns;
+            held->turns += faulty->reorder ? random_below(faulty, 8) : 0;
+            return;
+        }
+    }
+    panic("bdev_faulty: more than %d requests in flight", BDEV_FAULTY_HELD_MAX);
+}
+
+static void note(struct bdev_faulty *faulty, enum blk_op op)
+{
+    if (op == BLK_WRITE) {
+        faulty->unflushed_writes++;
+    } else if (op == BLK_FLUSH) {
+        faulty->flushes++;
+        faulty->unflushed_writes = 0;
+    }
+}
+
+static u32 faulty_poll(struct bdev *dev)
+{
+    struct bdev_faulty *faulty = faulty_of(dev);
+    u32 work = bdev_poll(faulty->inner);
+    struct blk_req *inner;
+
+    for (u32 i = 0; i < BDEV_FAULTY_HELD_MAX && !faulty->stall; i++) {
+        struct bdev_faulty_held *held = &faulty->held[i];
+
+        if (held->outer && held->turns != UINT32_MAX && held->turns-- == 0) {
+            held->turns = UINT32_MAX; /* with the inner medium */
+            bdev_submit(faulty->inner, &held->inner);
+        }
+    }
+    while ((inner = blk_done_take(&faulty->done)) != NULL) {
+        struct bdev_faulty_held *held = container_of(inner, struct bdev_faulty_held, inner);
+        struct blk_req *outer = held->outer;
+
+        note(faulty, inner->op);
+        held->outer = NULL;
+        bdev_done(dev, outer, inner->status);
+        work++;
+    }
+    return work;
+}
+
+/** What has not reached the inner medium can be forgotten. */
+static void faulty_cancel(struct bdev *dev, struct blk_req *req)
+{
+    struct bdev_faulty *faulty = faulty_of(dev);
+
+    for (u32 i = 0; i < BDEV_FAULTY_HELD_MAX; i++) {
+        struct bdev_faulty_held *held = &faulty->held[i];
+
+        if (held->outer == req && held->turns != UINT32_MAX && !faulty->stall) {
+            held->outer = NULL;
+            faulty->cancelled++;
+            bdev_done(dev, req, ST_NODEV);
+        }
+    }
+}
+
+static const struct bdev_ops faulty_ops = {
+    .submit = faulty_submit,
+    .poll = faulty_poll,
+    .cancel = faulty_cancel,
+};
+
+void bdev_faulty_init(struct bdev_faulty *faulty, struct bdev *inner, bool write_cache, u64 seed)
+{
+    struct bdev_info info = inner->info;
+
+    info.write_cache = write_cache;
+    *faulty = (struct bdev_faulty){.inner = inner, .random = seed | 1, .write_cache = write_cache};
+    blk_done_init(&faulty->done);
+    bdev_init(&faulty->bdev, &faulty_ops, "faulty", &info);
+}

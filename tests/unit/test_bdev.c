@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_bdev.c - the pair assertions: what no front end may hand to a medium. */
+#include "blk/bdev.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "tests/fake/port_host.h"
+
+static struct bdev dev;
+static struct blk_done done;
+static u8 data[1024];
+static const struct span spans[] = {{.base = data, .bytes = 1000}, {.base = data, .bytes = 24}};
+static u32 submitted;
+
+static void count_submit(struct bdev *to, struct blk_req *req)
+{
+    submitted++;
+    bdev_done(to, req, ST_OK);
+}
+
+static const struct bdev_ops ops = {.submit = count_submit};
+
+static const struct bdev_info info = {
+    .sectors = 16,
+    .logical_block_bytes = 1024,
+    .physical_block_bytes = 4096,
+    .seg_max = 8,
+};
+
+static int fresh(void **state)
+{
+    (void)state;
+    bdev_init(&dev, &ops, "dev", &info);
+    blk_done_init(&done);
+    submitted = 0;
+    return 0;
+}
+
+static bool refused(enum blk_op op, u64 sector, u64 sectors, u32 span_count)
+{
+    struct blk_req req = {
+        .op = op,
+        .sector = sector,
+        .sectors = sectors,
+        .spans = spans,
+        .span_count = span_count,
+        .done = &done,
+    };
+
+    return EXPECT_PANIC(bdev_submit(&dev, &req));
+}
+
+static void a_good_request_passes_and_is_counted(void **state)
+{
+    (void)state;
+    assert_false(refused(BLK_READ, 14, 2, 2));
+    assert_false(refused(BLK_WRITE, 0, 2, 2));
+    assert_false(refused(BLK_FLUSH, 0, 0, 0));
+    assert_int_equal(submitted, 3);
+    assert_int_equal(dev.in_flight, 0);
+    assert_int_equal(dev.requests[BLK_FLUSH], 1);
+    assert_int_equal(dev.sectors_written, 2);
+    assert_int_equal(bdev_poll(&dev), 0);
+}
+
+/* [VIRTIO 5.2.6] B-02, B-03, here as our own mistakes. */
+static void a_request_outside_the_medium_is_our_mistake(void **state)
+{
+    (void)state;
+    assert_true(refused(BLK_READ, 15, 2, 2));
+    assert_true(refused(BLK_READ, UINT64_MAX, 2, 2));
+    assert_true(refused(BLK_READ, 0, UINT64_MAX, 2));
+    assert_true(refused(BLK_DISCARD, 16, 1, 0));
+    assert_int_equal(submitted, 0);
+}
+
+static void spans_that_do_not_add_up_are_our_mistake(void **state)
+{
+    (void)state;
+    assert_true(refused(BLK_READ, 0, 2, 1));
+    assert_true(refused(BLK_WRITE, 0, 1, 2));
+    assert_true(refused(BLK_OP_COUNT, 0, 2, 2));
+}
+
+static void a_write_to_a_read_only_medium_is_our_mistake(void **state)
+{
+    (void)state;
+    dev.info.read_only = true;
+    assert_true(refused(BLK_WRITE, 0, 2, 2));
+    assert_true(refused(BLK_SECURE_ERASE, 0, 2, 0));
+    assert_false(refused(BLK_READ, 0, 2, 2));
+}
+
+static void errors_are_counted_and_transfer_nothing(void **state)
+{
+    struct blk_req req = {.op = BLK_READ, .sectors = 2, .done = &done};
+
+    (void)state;
+    dev.in_flight = 1;
+    bdev_done(&dev, &req, ST_CRC);
+    assert_int_equal(dev.errors, 1);
+    assert_int_equal(dev.sectors_read, 0);
+    assert_ptr_equal(blk_done_take(&done), &req);
+    assert_true(EXPECT_PANIC(bdev_done(&dev, &req, ST_OK)));
+}
+
+static bool info_refused(const struct bdev_info *bad)
+{
+    return EXPECT_PANIC(bdev_init(&dev, &ops, "dev", bad));
+}
+
+static void an_incoherent_medium_is_our_mistake(void **state)
+{
+    static const struct bdev_info bad[] = {
+        {.sectors = 16, .logical_block_bytes = 256, .physical_block_bytes = 512, .seg_max = 1},
+        {.sectors = 16, .logical_block_bytes = 1536, .physical_block_bytes = 4096, .seg_max = 1},
+        {.sectors = 16, .logical_block_bytes = 8192, .physical_block_bytes = 8192, .seg_max = 1},
+        {.sectors = 16, .logical_block_bytes = 4096, .physical_block_bytes = 512, .seg_max = 1},
+        {.sectors = 15, .logical_block_bytes = 1024, .physical_block_bytes = 1024, .seg_max = 1},
+        {.sectors = 16, .logical_block_bytes = 512, .physical_block_bytes = 512, .seg_max = 0},
+    };
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_true(info_refused(&bad[i]));
+    }
+}
+
+static void the_done_list_keeps_its_order(void **state)
+{
+    struct blk_req req[3] = {{.done = &done}, {.done = &done}, {.done = &done}};
+
+    (void)state;
+    blk_req_done(&req[0], ST_OK);
+    blk_req_done(&req[1], ST_OK);
+    assert_ptr_equal(blk_done_take(&done), &req[0]);
+    blk_req_done(&req[2], ST_OK);
+    assert_ptr_equal(blk_done_take(&done), &req[1]);
+    assert_ptr_equal(blk_done_take(&done), &req[2]);
+    assert_null(blk_done_take(&done));
+    blk_req_done(&req[0], ST_OK);
+    assert_ptr_equal(blk_done_take(&done), &req[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_good_request_passes_and_is_counted, fresh),
+        cmocka_unit_test_setup(a_request_outside_the_medium_is_our_mistake, fresh),
+        cmocka_unit_test_setup(spans_that_do_not_add_up_are_our_mistake, fresh),
+        cmocka_unit_test_setup(a_write_to_a_read_only_medium_is_our_mistake, fresh),
+        cmocka_unit_test_setup(errors_are_counted_and_transfer_nothing, fresh),
+        cmocka_unit_test_setup(an_incoherent_medium_is_our_mistake, fresh),
+        cmocka_unit_test_setup(the_done_list_keeps_its_order, fresh),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

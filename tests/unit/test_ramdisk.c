@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_ramdisk.c - memory as a disk: content, slices, cancelling. */
+#include "blk/ramdisk.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/fake/port_host.h"
+
+#define DISK_BYTES MIB(2)
+
+static u8 memory[DISK_BYTES];
+static u8 buffer[DISK_BYTES];
+static struct ramdisk disk;
+static struct blk_done done;
+
+static int fresh(void **state)
+{
+    (void)state;
+    for (usize i = 0; i < sizeof(memory); i++) {
+        memory[i] = (u8)(i * 7 + i / 512);
+    }
+    memset(buffer, 0xee, sizeof(buffer));
+    ramdisk_init(&disk, "disk", memory, sizeof(memory), false);
+    blk_done_init(&done);
+    return 0;
+}
+
+static struct blk_req request(enum blk_op op, u64 sector, u64 sectors, const struct span *spans,
+                              u32 count)
+{
+    return (struct blk_req){
+        .op = op,
+        .sector = sector,
+        .sectors = sectors,
+        .spans = spans,
+        .span_count = count,
+        .done = &done,
+    };
+}
+
+static void tells_its_size_and_that_it_has_no_cache(void **state)
+{
+    (void)state;
+    assert_int_equal(disk.bdev.info.sectors, DISK_BYTES / 512);
+    assert_int_equal(disk.bdev.info.logical_block_bytes, 512);
+    assert_false(disk.bdev.info.write_cache);
+    assert_false(disk.bdev.info.read_only);
+}
+
+static void reads_into_spans_of_any_cut(void **state)
+{
+    struct span spans[] = {
+        {.base = buffer + 3, .bytes = 1},
+        {.base = buffer + 100, .bytes = 1000},
+        {.base = buffer + 5000, .bytes = 23},
+    };
+    struct blk_req req = request(BLK_READ, 5, 2, spans, 3);
+
+    (void)state;
+    bdev_submit(&disk.bdev, &req);
+    assert_ptr_equal(blk_done_take(&done), &req);
+    assert_int_equal(req.status, ST_OK);
+    assert_memory_equal(buffer + 3, memory + 5 * 512, 1);
+    assert_memory_equal(buffer + 100, memory + 5 * 512 + 1, 1000);
+    assert_memory_equal(buffer + 5000, memory + 5 * 512 + 1001, 23);
+    assert_int_equal(buffer[4], 0xee);
+    assert_int_equal(disk.bdev.requests[BLK_READ], 1);
+    assert_int_equal(disk.bdev.sectors_read, 2);
+}
+
+static void writes_only_what_is_named(void **state)
+{
+    struct span span = {.base = buffer, .bytes = 512};
+    struct blk_req req = request(BLK_WRITE, DISK_BYTES / 512 - 1, 1, &span, 1);
+    u8 before[512];
+
+    (void)state;
+    memcpy(before, memory + DISK_BYTES - 1024, sizeof(before));
+    bdev_submit(&disk.bdev, &req);
+    assert_int_equal(req.status, ST_OK);
+    assert_memory_equal(memory + DISK_BYTES - 512, buffer, 512);
+    assert_memory_equal(memory + DISK_BYTES - 1024, before, 512);
+    assert_int_equal(disk.bdev.sectors_written, 1);
+}
+
+static void a_flush_completes_and_unknown_work_is_refused(void **state)
+{
+    struct blk_req flush = request(BLK_FLUSH, 0, 0, NULL, 0);
+    struct blk_req discard = request(BLK_DISCARD, 0, 8, NULL, 0);
+
+    (void)state;
+    bdev_submit(&disk.bdev, &flush);
+    bdev_submit(&disk.bdev, &discard);
+    assert_ptr_equal(blk_done_take(&done), &flush);
+    assert_ptr_equal(blk_done_take(&done), &discard);
+    assert_null(blk_done_take(&done));
+    assert_int_equal(flush.status, ST_OK);
+    assert_int_equal(discard.status, ST_NOSUP);
+    assert_int_equal(disk.bdev.errors, 1);
+}
+
+/* A long request is copied a slice per poll; short ones overtake it. */
+static void long_requests_are_copied_in_slices(void **state)
+{
+    struct span spans[] = {
+        {.base = buffer, .bytes = 1000},
+        {.base = buffer + 4096, .bytes = MIB(1) - 1000},
+    };
+    struct span little = {.base = buffer + MIB(1) + 8192, .bytes = 512};
+    struct blk_req big = request(BLK_READ, 8, MIB(1) / 512, spans, 2);
+    struct blk_req small = request(BLK_READ, 0, 1, &little, 1);
+
+    (void)state;
+    bdev_submit(&disk.bdev, &big);
+    bdev_submit(&disk.bdev, &small);
+    assert_ptr_equal(blk_done_take(&done), &small);
+    assert_null(blk_done_take(&done));
+    assert_int_equal(disk.bdev.in_flight, 1);
+    for (u32 i = 0; i < MIB(1) / RAMDISK_SLICE_BYTES; i++) {
+        assert_null(blk_done_take(&done));
+        assert_int_equal(bdev_poll(&disk.bdev), 1);
+    }
+    assert_ptr_equal(blk_done_take(&done), &big);
+    assert_int_equal(bdev_poll(&disk.bdev), 0);
+    assert_int_equal(disk.bdev.in_flight, 0);
+    assert_memory_equal(buffer, memory + 4096, 1000);
+    assert_memory_equal(buffer + 4096, memory + 4096 + 1000, MIB(1) - 1000);
+}
+
+static void a_cancelled_request_is_not_copied_any_further(void **state)
+{
+    struct span span = {.base = buffer, .bytes = MIB(1)};
+    struct blk_req first = request(BLK_READ, 0, MIB(1) / 512, &span, 1);
+    struct blk_req second = request(BLK_READ, 0, MIB(1) / 512, &span, 1);
+    struct blk_req third = request(BLK_READ, 0, MIB(1) / 512, &span, 1);
+
+    (void)state;
+    bdev_submit(&disk.bdev, &first);
+    bdev_submit(&disk.bdev, &second);
+    bdev_submit(&disk.bdev, &third);
+    bdev_poll(&disk.bdev);
+    bdev_cancel(&disk.bdev, &first);
+    bdev_cancel(&disk.bdev, &third);
+    assert_ptr_equal(blk_done_take(&done), &first);
+    assert_ptr_equal(blk_done_take(&done), &third);
+    assert_int_equal(first.status, ST_NODEV);
+    memset(buffer, 0xee, sizeof(buffer));
+    for (u32 i = 0; i < MIB(1) / RAMDISK_SLICE_BYTES; i++) {
+        assert_int_equal(bdev_poll(&disk.bdev), 1);
+    }
+    assert_ptr_equal(blk_done_take(&done), &second);
+    assert_memory_equal(buffer, memory, MIB(1)); /* from its beginning: no rest of the first */
+    bdev_cancel(&disk.bdev, &second);            /* finished already: nothing happens */
+    assert_null(blk_done_take(&done));
+    bdev_submit(&disk.bdev, &first); /* the queue still works after its tail was taken out */
+    assert_int_equal(bdev_poll(&disk.bdev), 1);
+}
+
+static void a_size_that_is_no_disk_is_our_mistake(void **state)
+{
+    (void)state;
+    assert_true(EXPECT_PANIC(ramdisk_init(&disk, "disk", memory, 0, false)));
+    assert_true(EXPECT_PANIC(ramdisk_init(&disk, "disk", memory, 513, false)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(tells_its_size_and_that_it_has_no_cache, fresh),
+        cmocka_unit_test_setup(reads_into_spans_of_any_cut, fresh),
+        cmocka_unit_test_setup(writes_only_what_is_named, fresh),
+        cmocka_unit_test_setup(a_flush_completes_and_unknown_work_is_refused, fresh),
+        cmocka_unit_test_setup(long_requests_are_copied_in_slices, fresh),
+        cmocka_unit_test_setup(a_cancelled_request_is_not_copied_any_further, fresh),
+        cmocka_unit_test_setup(a_size_that_is_no_disk_is_our_mistake, fresh),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

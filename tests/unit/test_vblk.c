@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * test_vblk.c - block requests end to end: registers, ring, decoder, medium, and back.
+ *
+ * [VIRTIO x] names the sentence a test proves. After every refusal the device must serve a good
+ * request, and bench_done() proves that no slot and no pin leaked.
+ */
+#include "tests/fake/bench.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct bench b;
+
+static int fresh(void **state)
+{
+    (void)state;
+    bench_init(&b, &(struct bench_setup){0});
+    return 0;
+}
+
+static int done(void **state)
+{
+    (void)state;
+    bench_done(&b);
+    return 0;
+}
+
+/** The request's data is what the disk holds from sector on. */
+static void expect_data(const struct driver_blk *blk, u64 sector)
+{
+    static u8 data[256 * 512];
+
+    arena_read(&b.arena, blk->data, data, blk->bytes);
+    assert_memory_equal(data, b.disk + sector * 512, blk->bytes);
+}
+
+/* --- reading and writing --------------------------------------------------------------------- */
+
+static void a_read_brings_the_sectors(void **state)
+{
+    struct driver_blk blk;
+    u32 written;
+
+    (void)state;
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, 9, 4096);
+    assert_int_equal(bench_run(&b, &blk, true, &written), VIRTIO_BLK_S_OK);
+    assert_int_equal(written, 4097); /* data and status, B-19 */
+    expect_data(&blk, 9);
+    assert_int_equal(b.vb.reads, 1);
+    assert_int_equal(b.vb.bytes_read, 4096);
+}
+
+static void a_write_changes_exactly_its_sectors(void **state)
+{
+    struct driver_blk blk;
+    u8 data[1024];
+    u32 written;
+
+    (void)state;
+    memset(data, 0x5a, sizeof(data));
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_OUT, 100, sizeof(data));
+    arena_write(&b.arena, blk.data, data, sizeof(data));
+    assert_int_equal(bench_run(&b, &blk, false, &written), VIRTIO_BLK_S_OK);
+    assert_int_equal(written, 1); /* the status byte, B-19 */
+    assert_memory_equal(b.disk + 100 * 512, data, sizeof(data));
+    assert_memory_equal(b.disk, b.pristine, 100 * 512);
+    assert_memory_equal(b.disk + 102 * 512, b.pristine + 102 * 512, sizeof(b.disk) - 102 * 512);
+}
+
+static void the_last_sector_is_served_and_the_next_is_not(void **state)
+{
+    struct driver_blk blk;
+
+    (void)state;
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, BENCH_DISK_SECTORS - 1, 512);
+    assert_int_equal(bench_run(&b, &blk, true, NULL), VIRTIO_BLK_S_OK);
+    expect_data(&blk, BENCH_DISK_SECTORS - 1);
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, BENCH_DISK_SECTORS, 512);
+    assert_int_equal(bench_run(&b, &blk, true, NULL), VIRTIO_BLK_S_IOERR);
+    assert_true(bench_serves(&b));
+}
+
+/* G-5.2.6.1-01, B-02, B-03: beyond the capacity, with every kind of overflow. */
+static void nothing_outside_the_disk_is_touched(void **state)
+{
+    static const struct {
+        u64 sector;
+        u32 bytes;
+    } cases[] = {
+        {BENCH_DISK_SECTORS - 1, 1024}, {BENCH_DISK_SECTORS, 512},   {UINT64_C(1) << 55, 512},
+        {(UINT64_C(1) << 55) - 1, 512}, {UINT64_MAX, 512},           {UINT64_MAX - 1, 1024},
+        {UINT64_MAX / 512, 512},        {UINT64_MAX / 512 + 1, 512},
+    };
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_LEN(cases); i++) {
+        for (u32 type = VIRTIO_BLK_T_IN; type <= VIRTIO_BLK_T_OUT; type++) {
+            struct driver_blk blk;
+            u32 written;
+
+            driver_blk_make(&b.drv, &blk, type, cases[i].sector, cases[i].bytes);
+            arena_fill(&b.arena, blk.data, 0xc3, blk.bytes);
+            assert_int_equal(bench_run(&b, &blk, type == VIRTIO_BLK_T_IN, &written),
+                             VIRTIO_BLK_S_IOERR);
+            assert_int_equal(written, type == VIRTIO_BLK_T_IN ? 0 : 1);
+            assert_int_equal(*arena_byte(&b.arena, blk.data + 511), 0xc3); /* B-20 */
+        }
+    }
+    assert_memory_equal(b.disk, b.pristine, sizeof(b.disk));
+    assert_int_equal(b.faulty.submitted, 0);
+    assert_int_equal(b.vb.errors_guest, 2 * ARRAY_LEN(cases));
+    assert_true(bench_serves(&b));
+}
+
+/* B-03: each descriptor alone would be inside the disk, all of them are not. */
+static void the_sum_of_the_descriptors_counts(void **state)
+{
+    struct driver_blk blk;
+
+    (void)state;
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_OUT, BENCH_DISK_SECTORS - 2, 512 * 4);
+    {
+        const struct driver_piece piece[] = {
+            {blk.header, 16, false},       {blk.data, 512, false},
+            {blk.data + 512, 512, false},  {blk.data + 1024, 512, false},
+            {blk.data + 1536, 512, false}, {blk.status, 1, true},
+        };
+        u16 head = driver_chain(&b.drv, piece, ARRAY_LEN(piece));
+
+        assert_int_equal(bench_run_head(&b, head, &blk, NULL), VIRTIO_BLK_S_IOERR);
+    }
+    assert_memory_equal(b.disk, b.pristine, sizeof(b.disk));
+}
+
+/* B-04 */
+static void zero_bytes_are_a_request_like_any_other(void **state)
+{
+    struct driver_blk blk;
+    u32 written;
+
+    (void)state;
+    for (u32 type = VIRTIO_BLK_T_IN; type <= VIRTIO_BLK_T_OUT; type++) {
+        driver_blk_make(&b.drv, &blk, type, 5, 0);
+        assert_int_equal(bench_run(&b, &blk, true, &written), VIRTIO_BLK_S_OK);
+        assert_int_equal(written, 1);
+    }
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, BENCH_DISK_SECTORS + 1, 0);
+    assert_int_equal(bench_run(&b, &blk, true, NULL), VIRTIO_BLK_S_IOERR);
+}
+
+/* G-5.2.6.1-03, B-05 */
+static void a_length_that_is_no_multiple_of_512_is_refused(void **state)
+{
+    static const u32 bytes[] = {1, 511, 513, 4095, 4097};
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_LEN(bytes); i++) {
+        struct driver_blk blk;
+
+        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_OUT, 5, bytes[i]);
+        assert_int_equal(bench_run(&b, &blk, false, NULL), VIRTIO_BLK_S_IOERR);
+        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, 5, bytes[i]);
+        assert_int_equal(bench_run(&b, &blk, true, NULL), VIRTIO_BLK_S_IOERR);
+    }
+    assert_memory_equal(b.disk, b.pristine, sizeof(b.disk));
+    assert_true(bench_serves(&b));
+}
+
+/* B-06 */
+static void a_disk_of_4096_byte_blocks_takes_whole_blocks_only(void **state)
+{
+    static const struct {
+        u64 sector;
+        u32 bytes;
+        u8 status;
+    } cases[] = {
+        {8, 4096, VIRTIO_BLK_S_OK},    {8, 512, VIRTIO_BLK_S_IOERR}, {4, 4096, VIRTIO_BLK_S_IOERR},
+        {8, 6144, VIRTIO_BLK_S_IOERR}, {16, 8192, VIRTIO_BLK_S_OK},
+    };
+
+    (void)state;
+    bench_done(&b);
+    bench_init(&b, &(struct bench_setup){.logical_block_bytes = 4096});
+    for (u32 i = 0; i < ARRAY_LEN(cases); i++) {
+        struct driver_blk blk;
+
+        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, cases[i].sector, cases[i].bytes);
+        assert_int_equal(bench_run(&b, &blk, true, NULL), cases[i].status);
+    }
+    assert_int_equal(le32_get(b.vb.config.blk_size), 4096);
+}
+
+/* --- other requests
+ * ------------------------------------------------------------------------------ */
+
+/* B-08, [VIRTIO 5.2.6] */
+static void get_id_never_writes_more_than_the_buffer(void **state)
+{
+    static const u32 bytes[] = {20, 1, 19, 21, 64, 0};
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_LEN(bytes); i++) {
+        char id[VBLK_ID_BYTES] = BENCH_ID;
+        struct driver_blk blk;
+        char got[64];
+        u32 written, copied = bytes[i] < 20 ? bytes[i] : 20;
+
+        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_GET_ID, 0, bytes[i]);
+        arena_fill(&b.arena, blk.data, 0xdd, bytes[i]);
+        assert_int_equal(bench_run(&b, &blk, true, &written), VIRTIO_BLK_S_OK);
+        assert_int_equal(written, bytes[i] <= 20 ? bytes[i] + 1 : 20);
+        arena_read(&b.arena, blk.data, got, bytes[i]);
+        assert_memory_equal(got, id, copied);
+        for (u32 k = 20; k < bytes[i]; k++) {
+            assert_int_equal((u8)got[k], 0xdd);
+        }
+    }
+    assert_int_equal(b.vb.get_ids, ARRAY_LEN(bytes));
+}
+
+/* B-09, B-10, D-5.2.6.2-08: SCSI, barriers, zones, what was not negotiated. */
+static void every_other_type_is_unsupported(void **state)
+{
+    static const u32 types[] = {2,  3,  5,  6,  7,  9,          10,         11,
+                                13, 14, 15, 16, 26, 0x80000000, 0x80000001, UINT32_MAX};
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_LEN(types); i++) {
+        struct driver_blk blk;
+
+        driver_blk_make(&b.drv, &blk, types[i], 0, 512);
+        assert_int_equal(bench_run(&b, &blk, i % 2 == 0, NULL), VIRTIO_BLK_S_UNSUPP);
+    }
+    assert_int_equal(b.vb.unsupported, ARRAY_LEN(types));
+    assert_memory_equal(b.disk, b.pristine, sizeof(b.disk));
+    assert_true(bench_serves(&b));
+}
+
+static void a_flush_reaches_the_medium(void **state)
+{
+    struct driver_blk blk;
+    u32 written;
+
+    (void)state;
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_FLUSH, 0, 0);
+    assert_int_equal(bench_run(&b, &blk, false, &written), VIRTIO_BLK_S_OK);
+    assert_int_equal(written, 1);
+    assert_int_equal(b.faulty.flushes, 1);
+    /* B-08: a sector and data in a flush mean nothing; flushing once too often harms nobody */
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_FLUSH, UINT64_MAX, 512);
+    assert_int_equal(bench_run(&b, &blk, false, NULL), VIRTIO_BLK_S_OK);
+    assert_int_equal(b.faulty.flushes, 2);
+}
+
+/* D-5.2.6.2-05: no FLUSH negotiated: a write is stable when it is completed. */
+static void without_flush_every_write_is_flushed_before_it_completes(void **state)
+{
+    struct driver_blk blk;
+
+    (void)state;
+    bench_done(&b);
+    bench_init(&b,
+               &(struct bench_setup){.write_cache = true, .features = ~BIT64(VIRTIO_BLK_F_FLUSH)});
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_OUT, 0, 512);
+    for (u32 i = 1; i <= 3; i++) {
+        assert_int_equal(bench_run(&b, &blk, false, NULL), VIRTIO_BLK_S_OK);
+        assert_int_equal(b.faulty.flushes, i);
+        assert_int_equal(b.faulty.unflushed_writes, 0);
+    }
+    b.faulty.fail_every = 2; /* the flush of the next write fails: so does the write */
+    b.faulty.fail = ST_IO;
+    b.faulty.submitted = 0;
+    assert_int_equal(bench_run(&b, &blk, false, NULL), VIRTIO_BLK_S_IOERR);
+}
+
+static void with_flush_a_write_does_not_wait_for_one(void **state)
+{
+    struct driver_blk blk;
+
+    (void)state;
+    bench_done(&b);
+    bench_init(&b, &(struct bench_setup){.write_cache = true});
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_OUT, 0, 512);
+    assert_int_equal(bench_run(&b, &blk, false, NULL), VIRTIO_BLK_S_OK);
+    assert_int_equal(b.faulty.flushes, 0);
+}
+
+/* D-5.2.6.2-01, B-13 */
+static void a_read_only_disk_refuses_writes_and_stays_as_it_is(void **state)
+{
+    struct driver_blk blk;
+
+    (void)state;
+    bench_done(&b);
+    for (u32 accept = 0; accept < 2; accept++) { /* also when the driver did not accept RO */
+        bench_init(&b, &(struct bench_setup){
+                           .read_only = true,
+                           .features = accept ? UINT64_MAX : ~BIT64(VIRTIO_BLK_F_RO),
+                       });
+        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_OUT, 0, 512);
+        assert_int_equal(bench_run(&b, &blk, false, NULL), VIRTIO_BLK_S_IOERR);
+        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_OUT, 0, 0);
+        assert_int_equal(bench_run(&b, &blk, false, NULL), VIRTIO_BLK_S_IOERR);
+        assert_memory_equal(b.disk, b.pristine, sizeof(b.disk));
+        assert_true(bench_serves(&b));
+        bench_done(&b);
+    }
+    bench_init(&b, &(struct bench_setup){0});
+}
+
+static void a_medium_that_fails_gives_an_io_error(void **state)
+{
+    static const enum status errors[] = {ST_IO, ST_TIMEOUT, ST_NODEV, ST_CRC, ST_ACCES};
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_LEN(errors); i++) {
+        struct driver_blk blk;
+        u32 written;
+
+        b.faulty.fail_every = 1;
+        b.faulty.fail = errors[i];
+        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, 0, 512);
+        arena_fill(&b.arena, blk.data, 0xab, 512);
+        assert_int_equal(bench_run(&b, &blk, true, &written), VIRTIO_BLK_S_IOERR);
+        assert_int_equal(written, 0);
+        assert_int_equal(*arena_byte(&b.arena, blk.data), 0xab); /* B-20 */
+        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_FLUSH, 0, 0);
+        assert_int_equal(bench_run(&b, &blk, true, NULL), VIRTIO_BLK_S_IOERR);
+        b.faulty.fail_every = 0;
+        assert_true(bench_serves(&b));
+    }
+    assert_int_equal(b.vb.errors_medium, 2 * ARRAY_LEN(errors));
+    assert_int_equal(b.vb.errors_guest, 0);
+}
+
+static void what_a_medium_cannot_do_is_unsupported(void **state)
+{
+    struct driver_blk blk;
+
+    (void)state;
+    b.faulty.fail_every = 1;
+    b.faulty.fail = ST_NOSUP;
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_FLUSH, 0, 0);
+    assert_int_equal(bench_run(&b, &blk, true, NULL), VIRTIO_BLK_S_UNSUPP);
+}
+
+/* --- config space
+ * -------------------------------------------------------------------------------- */
+
+static void the_config_space_tells_the_truth(void **state)
+{
+    u64 offered = b.vb.vdev.offered;
+
+    (void)state;
+    assert_int_equal(driver_get(&b.drv, REG_CONFIG), BENCH_DISK_SECTORS);
+    assert_int_equal(driver_get(&b.drv, REG_CONFIG + 4), 0);
+    assert_int_equal(driver_get(&b.drv, REG_CONFIG + 8), BLK_SIZE_MAX);
+    assert_int_equal(driver_get(&b.drv, REG_CONFIG + 12), BLK_SEG_MAX);
+    assert_int_equal(driver_get(&b.drv, REG_CONFIG + 20), 512);
+    assert_int_equal(driver_get(&b.drv, REG_CONFIG + 24), 3 | 8 << 16); /* 4096 = 512 << 3 */
+    assert_int_equal(driver_get(&b.drv, REG_CONFIG + 32), 0);
+    assert_true(offered == (BIT64(1) | BIT64(2) | BIT64(6) | BIT64(9) | BIT64(10) | BIT64(28) |
+                            BIT64(29) | BIT64(32)));
+}
+
+/* D-4.2.2.1-06, [VIRTIO 2.5] */
+static void a_resize_changes_generation_and_interrupts(void **state)
+{
+    u32 generation = driver_get(&b.drv, REG_CONFIG_GENERATION);
+    struct driver_blk blk;
+
+    (void)state;
+    b.drv.irqs = 0;
+    b.faulty.bdev.info.sectors = 16;
+    vblk_resized(&b.vb);
+    assert_int_not_equal(driver_get(&b.drv, REG_CONFIG_GENERATION), generation);
+    assert_int_equal(driver_get(&b.drv, REG_CONFIG), 16);
+    assert_int_equal(driver_get(&b.drv, REG_INTERRUPT_STATUS), VIRTIO_INT_CONFIG);
+    assert_int_equal(b.drv.irqs, 1);
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, 16, 512); /* B-18 */
+    assert_int_equal(bench_run(&b, &blk, true, NULL), VIRTIO_BLK_S_IOERR);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_read_brings_the_sectors),
+        TEST(a_write_changes_exactly_its_sectors),
+        TEST(the_last_sector_is_served_and_the_next_is_not),
+        TEST(nothing_outside_the_disk_is_touched),
+        TEST(the_sum_of_the_descriptors_counts),
+        TEST(zero_bytes_are_a_request_like_any_other),
+        TEST(a_length_that_is_no_multiple_of_512_is_refused),
+        TEST(a_disk_of_4096_byte_blocks_takes_whole_blocks_only),
+        TEST(get_id_never_writes_more_than_the_buffer),
+        TEST(every_other_type_is_unsupported),
+        TEST(a_flush_reaches_the_medium),
+        TEST(without_flush_every_write_is_flushed_before_it_completes),
+        TEST(with_flush_a_write_does_not_wait_for_one),
+        TEST(a_read_only_disk_refuses_writes_and_stays_as_it_is),
+        TEST(a_medium_that_fails_gives_an_io_error),
+        TEST(what_a_medium_cannot_do_is_unsupported),
+        TEST(the_config_space_tells_the_truth),
+        TEST(a_resize_changes_generation_and_interrupts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
