@@ -9,8 +9,8 @@
  *   log=error|warn|info|debug
  *   selftest=wild|code|stack       end in the exception report, to try it
  *
- * N is decimal or 0x-hex with an optional K, M or G. Words are separated by blanks. Anything else is
- * refused: a misspelt word must not start a disk server that serves something else.
+ * N is decimal or 0x-hex with an optional K, M or G. Words are separated by blanks. Anything else
+ * is refused: a misspelt word must not start a disk server that serves something else.
  */
 #pragma once
 

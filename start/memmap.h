@@ -3,7 +3,8 @@
  * memmap.h - our own RAM: what is there, what is taken, what is left.             plane: control
  *
  * A list of banks and a list of taken ranges, both from the device tree and so checked. The only
- * allocation of the program: at start, for ramdisks and pages shared with Xen; nothing is given back.
+ * allocation of the program: at start, for ramdisks and pages shared with Xen; nothing is given
+ * back.
  */
 #pragma once
 

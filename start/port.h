@@ -2,9 +2,9 @@
 /*
  * port.h - SEAM 1: what the engine asks of the machine.                          plane: both
  *
- * The image links start/port_arm64.c, the hosted builds tests/fake/port_host.c. Words in memory that
- * another party writes at the same time are touched only through the accessors below: each is one
- * single-copy-atomic access of its width, never a read-modify-write (a guest could live-lock an
+ * The image links start/port_arm64.c, the hosted builds tests/fake/port_host.c. Words in memory
+ * that another party writes at the same time are touched only through the accessors below: each is
+ * one single-copy-atomic access of its width, never a read-modify-write (a guest could live-lock an
  * exclusive pair, XSA-295), and a sanitizer or model checker sees the same code as the image.
  */
 #pragma once

@@ -8,11 +8,15 @@
  */
 #pragma once
 
-#define CHECK(cond)                                \
-    do {                                           \
-        if (__builtin_expect(!(cond), 0)) {        \
-            panic("%s:%d: CHECK failed: %s", __FILE__, __LINE__, #cond); \
-        }                                          \
+#define CHECK_TEXT_OF(line) #line
+#define CHECK_TEXT(line)    CHECK_TEXT_OF(line)
+
+/* One literal per CHECK: a call costs three instructions. */
+#define CHECK(cond)                                                                   \
+    do {                                                                              \
+        if (__builtin_expect(!(cond), 0)) {                                           \
+            check_failed(__FILE__ ":" CHECK_TEXT(__LINE__) ": CHECK failed: " #cond); \
+        }                                                                             \
     } while (0)
 
 #define STATIC_CHECK(cond, why) _Static_assert(cond, why)
@@ -22,3 +26,8 @@
  * The image implements it in start/trap.c, the hosted tests in tests/fake/port_host.c.
  */
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static inline _Noreturn void check_failed(const char *sentence)
+{
+    panic("%s", sentence);
+}

@@ -11,31 +11,31 @@
 #include "start/base/types.h"
 
 /* --- what we serve ------------------------------------------------------------------------ */
-#define GUESTS_MAX       32  /* guests with a device of ours, at once */
-#define DEVICES_MAX      160 /* devices over all guests: 16 guests x 8 disks and room */
-#define DISKS_MAX        16  /* named disks of this image */
-#define DISK_NAME_MAX    32  /* bytes of a disk's name, terminating NUL included */
-#define GUEST_VCPUS_MAX  64  /* vCPUs of one guest: slots polled in its ioreq page */
+#define GUESTS_MAX      32  /* guests with a device of ours, at once */
+#define DEVICES_MAX     160 /* devices over all guests: 16 guests x 8 disks and room */
+#define DISKS_MAX       16  /* named disks of this image */
+#define DISK_NAME_MAX   32  /* bytes of a disk's name, terminating NUL included */
+#define GUEST_VCPUS_MAX 64  /* vCPUs of one guest: slots polled in its ioreq page */
 
 /* --- rings and requests ------------------------------------------------------------------- */
-#define VQ_SIZE_MAX      1024 /* descriptors of one queue [VIRTIO 2.6] */
-#define VQ_PER_DEVICE    4    /* queues of one device */
-#define BLK_SEG_MAX      128  /* data segments of one request: config seg_max */
-#define BLK_SIZE_MAX     (u32) MIB(1) /* bytes of one segment: config size_max */
-#define VQ_CHAIN_MAX     (BLK_SEG_MAX + 2) /* descriptors of a block chain: header, data, status */
-#define VQ_SPAN_MAX      272  /* spans of one chain: a segment may cross pages that do not touch */
-#define REQUESTS_MAX     32   /* requests in flight over all queues of one poller */
-#define SECTOR_BYTES     512  /* unit of every sector number [VIRTIO 5.2.4] */
+#define VQ_SIZE_MAX   1024              /* descriptors of one queue [VIRTIO 2.6] */
+#define VQ_PER_DEVICE 4                 /* queues of one device */
+#define BLK_SEG_MAX   128               /* data segments of one request: config seg_max */
+#define BLK_SIZE_MAX  (u32) MIB(1)      /* bytes of one segment: config size_max */
+#define VQ_CHAIN_MAX  (BLK_SEG_MAX + 2) /* descriptors of a block chain: header, data, status */
+#define VQ_SPAN_MAX   272 /* spans of one chain: a segment may cross pages that do not touch */
+#define REQUESTS_MAX  32  /* requests in flight over all queues of one poller */
+#define SECTOR_BYTES  512 /* unit of every sector number [VIRTIO 5.2.4] */
 
 /* --- guest memory windows ------------------------------------------------------------------ */
-#define PAGE_BYTES       4096u /* Xen's page on arm64, whatever the guest's own page size is */
-#define WINDOW_BYTES     (u32) MIB(2) /* one window: a 2 MiB aligned piece of a guest */
-#define WINDOWS_MAX      256   /* windows over all guests: 512 MiB of extended region */
+#define PAGE_BYTES   4096u        /* Xen's page on arm64, whatever the guest's own page size is */
+#define WINDOW_BYTES (u32) MIB(2) /* one window: a 2 MiB aligned piece of a guest */
+#define WINDOWS_MAX  256          /* windows over all guests: 512 MiB of extended region */
 
 /* --- xenstore ------------------------------------------------------------------------------ */
-#define XS_PATH_MAX      256  /* bytes of a path we use; xenstore allows 3072 */
-#define XS_VALUE_MAX     256  /* bytes of a value we read; longer is refused */
-#define XS_TIMEOUT_NS    UINT64_C(5000000000) /* an answer is awaited this long */
+#define XS_PATH_MAX   256                  /* bytes of a path we use; xenstore allows 3072 */
+#define XS_VALUE_MAX  256                  /* bytes of a value we read; longer is refused */
+#define XS_TIMEOUT_NS UINT64_C(5000000000) /* an answer is awaited this long */
 
 /* --- log ------------------------------------------------------------------------------------ */
 #define LOG_LINE_MAX         256  /* bytes of one line, newline included */

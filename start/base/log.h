@@ -4,8 +4,8 @@
  *
  * A line is formatted by picolibc's vsnprintf into a fixed buffer, cut at LOG_LINE_MAX, stripped of
  * control characters (guests have a say in some of the text), given a time stamp and a level, and
- * handed to every sink added with log_sink_add(). Lines before the first sink are kept (LOG_KEEP_BYTES)
- * and shown to it when it comes.
+ * handed to every sink added with log_sink_add(). Lines before the first sink are kept
+ * (LOG_KEEP_BYTES) and shown to it when it comes.
  */
 #pragma once
 
