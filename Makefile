@@ -25,6 +25,10 @@ TARGET_ONLY_SRCS := \
 
 IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
 
+# On a request's way: compiled for speed. The rest of the image is compiled for size.
+FAST_SRCS := virtio/gmem.c virtio/virtq.c virtio/vblk.c $(filter blk/%,$(ENGINE_SRCS)) \
+	start/poll.c start/port_arm64.c
+
 # The fake machine, the fake Xen and the fake guest that hosted tests link.
 FAKE_SRCS := $(wildcard tests/fake/*.c tests/model/*.c)
 
@@ -42,7 +46,7 @@ CLANG_FORMAT  ?= clang-format
 FUZZ_CC       ?= $(CLANG)
 PYTHON        := /usr/bin/python3
 PICOLIBC      ?= /usr/lib/picolibc/aarch64-linux-gnu
-LIBFDT_ARM    ?= /usr/lib/aarch64-linux-gnu/libfdt.a
+LIBFDT_ARM    ?= build/setup/arm64/usr/lib/aarch64-linux-gnu/libfdt.a
 XEN_HEADERS   ?= /usr/include/xen
 B             := build
 Q             := $(if $(V),,@)
@@ -52,17 +56,18 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wstrict-prototypes -Wmissing
 COMMON   := -std=c11 -I. -I$(B)/include -I$(B)/include/libfdt -fno-common -fno-strict-aliasing \
 	$(WARNINGS)
 
-ARM_CFLAGS := $(COMMON) -O2 -g -ffreestanding -fpie -fvisibility=hidden -mgeneral-regs-only \
+ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fpie -fvisibility=hidden -mgeneral-regs-only \
 	-mno-outline-atomics -mstrict-align -fno-omit-frame-pointer -fstack-protector-strong \
 	-mbranch-protection=none -ffunction-sections -fdata-sections -fno-builtin-printf \
 	-fno-asynchronous-unwind-tables -isystem $(PICOLIBC)/include \
-	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -fstack-usage
-ARM_LDFLAGS := -nostdlib -static -pie --no-dynamic-linker -z noexecstack -z max-page-size=4096 \
-	--gc-sections --build-id=none --fatal-warnings
+	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -flto
+comma       := ,
+ARM_LDFLAGS := -flto-partition=one -nostdlib -static-pie $(addprefix -Wl$(comma),--no-dynamic-linker \
+	-znoexecstack -zmax-page-size=4096 --gc-sections --build-id=none --fatal-warnings)
 
 HOST_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
-HOST_LIBS   := -lcmocka -l:libfdt.so.1
+HOST_LIBS   := -lcmocka -lfdt
 
 # ---- the image --------------------------------------------------------------------------------
 .PHONY: all
@@ -86,13 +91,15 @@ $(B)/arm/%.c.o: %.c Makefile | $(HEADERS)
 	$(Q)command -v $(ARM_CC) >/dev/null || { echo "no $(ARM_CC): run tools/setup.sh"; exit 1; }
 	$(Q)$(ARM_CC) $(ARM_CFLAGS) -MMD -MP -c $< -o $@
 
+$(patsubst %,$(B)/arm/%.o,$(FAST_SRCS)): ARM_CFLAGS += -O2
+
 $(B)/arm/%.S.o: %.S Makefile | $(HEADERS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(ARM_CC) $(ARM_CFLAGS) -D__ASSEMBLY__ -MMD -MP -c $< -o $@
 
 $(B)/caisson.elf: $(ARM_OBJS) linker/image.lds
-	$(Q)$(CROSS_COMPILE)ld $(ARM_LDFLAGS) -T linker/image.lds -Map $(B)/caisson.map -o $@ \
-		$(ARM_OBJS) --start-group $(LIBFDT_ARM) $(PICOLIBC)/lib/libc.a --end-group
+	$(Q)$(ARM_CC) $(ARM_CFLAGS) $(ARM_LDFLAGS) -T linker/image.lds -Wl,-Map,$(B)/caisson.map -o $@ \
+		$(ARM_OBJS) -Wl,--start-group $(LIBFDT_ARM) $(PICOLIBC)/lib/libc.a -Wl,--end-group
 
 $(B)/caisson.img: $(B)/caisson.elf
 	$(Q)$(CROSS_COMPILE)objcopy -O binary $< $@
@@ -204,6 +211,8 @@ fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz 
 
 clean: ## remove what was built; downloads and Xen under build/testbed stay
 	$(Q)rm -rf $(B)/arm $(B)/host $(B)/check $(B)/fuzz $(B)/include $(B)/caisson.*
+
+include tools/vhost-user/vhost-user.mk
 
 -include $(shell test -d $(B)/check && find $(B)/check -name '*.d')
 -include $(ARM_OBJS:.o=.d) $(HOST_OBJS:.o=.d) $(patsubst %,$(B)/host/tests/unit/%.c.d,$(UNIT_TESTS))

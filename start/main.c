@@ -343,7 +343,7 @@ static void pollers_init(struct machine *m)
 
 static void hello(void)
 {
-    u32 major, minor;
+    u32 major = 0, minor = 0;
 
     need(xen_version(&major, &minor), "there is no Xen under us: this image is a kernel for a Xen guest");
     log_info("Caisson on Xen %u.%u, image at 0x%" PRIxPTR ", %u KiB", major, minor,
