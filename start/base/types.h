@@ -84,6 +84,7 @@ static inline le64_t le64_make(u64 v)
 #define KIB(n)       ((u64)(n) << 10)
 #define MIB(n)       ((u64)(n) << 20)
 
-/* clang-format off: 14 and 19 do not agree where this minus has blanks. */
-#define container_of(ptr, type, member) ((type *)(void *)((u8 *)(ptr)-offsetof(type, member)))
+/* The releases of clang-format do not agree where this minus has blanks. */
+/* clang-format off */
+#define container_of(ptr, type, member) ((type *)(void *)((u8 *)(ptr) - offsetof(type, member)))
 /* clang-format on */
