@@ -38,10 +38,8 @@ static void expect_data(const struct driver_blk *blk, u64 sector)
     assert_memory_equal(data, b.disk + sector * 512, blk->bytes);
 }
 
-* /
-
-    /* D-2.7.4.1-01, R-16: the device makes no assumption about framing. */
-    static void any_cut_of_a_request_is_the_same_request(void **state)
+/* D-2.7.4.1-01, R-16: the device makes no assumption about framing. */
+static void any_cut_of_a_request_is_the_same_request(void **state)
 {
     u32 total = 16 + 512 + 1;
 
