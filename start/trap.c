@@ -24,7 +24,7 @@
 
 /* ESR_EL1 [ARMv8] D13.2.37 */
 #define ESR_EC(esr)   ((u32)((esr) >> 26) & 0x3f)
-#define ESR_ISS(esr)  ((u32)(esr)&0x1ffffff)
+#define ESR_ISS(esr)  (0x1ffffff & (u32)(esr))
 #define ISS_WRITE     BIT32(6)
 #define ISS_FAR_WRONG BIT32(10)
 #define EC_UNKNOWN    0x00

@@ -32,7 +32,9 @@ def pytest_configure(config):
 
 
 def pytest_runtest_logstart(nodeid):
-    print(f"run   {nodeid}", flush=True)
+    # Only where a test may take long; the result is told by run_tests.py.
+    if nodeid.startswith("tests/system/"):
+        print(f"run   {nodeid}", flush=True)
 
 
 @pytest.hookimpl(hookwrapper=True)

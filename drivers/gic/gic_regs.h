@@ -49,7 +49,7 @@
 #define GICR_BYTES_VLPI   0x40000
 
 #define GIC_PIDR2_VERSION(pidr2) (((pidr2) >> 4) & 0xf)
-#define GIC_INTIDS(typer)        (32 * (((typer)&0x1f) + 1))
+#define GIC_INTIDS(typer)        (32 * ((0x1f & (typer)) + 1))
 #define GIC_INTID_MAX            1020 /* 1020..1023 are special [GICv2] 3.2.5 */
 #define GICV2_IAR_INTID          0x3ff
 #define GICV3_IAR_INTID          0xffffff

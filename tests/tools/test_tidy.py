@@ -32,7 +32,7 @@ def test_clean_text_has_no_fault():
     ("/* TO" + "DO: later */", "not done"),
     ("/* see /home/" + "someone/notes */", "path of one machine"),
     ("/* http:" + "//mirror.internal/x */", "mirror.internal"),
-])
+], ids=["blanks", "tab", "return", "width", "undone", "place", "host"])
 def test_lines(line, word):
     found = line_faults("blk/x.c", HEAD + line + "\n")
     assert [at for at, _ in found] == [2] and word in found[0][1]
@@ -97,7 +97,7 @@ def test_the_own_header_comes_first(monkeypatch, tmp_path):
     (HEAD + "int x;", "no newline"),
     (HEAD + "int x;\n\n", "blank lines"),
     (HEAD + "x\n" * 700, "at most"),
-])
+], ids=["licence", "newline", "blank", "long"])
 def test_whole_files(text, word):
     lines = text.split("\n")[:-1] if text.endswith("\n") else text.split("\n")
     found = list(tidy.check_file("blk/x.c", text, lines))
