@@ -8,8 +8,10 @@
 text, rodata, data and bss are told by the segment that holds a section: executable, read-only,
 writable with and without bytes in the file. Exit 1 when text + rodata + data is above LIMIT_BYTES.
 """
+import os
 import re
 import struct
+import subprocess
 import sys
 from collections import defaultdict, namedtuple
 from pathlib import Path
@@ -27,6 +29,11 @@ HOW_MODULE = "input sections in build/caisson.map (tools/size.py)"
 
 # Sections the linker makes; the map names the first object for all of them.
 LINKER_MADE = (".rela", ".relr", ".dyn", ".got", ".plt", ".hash", ".gnu.hash")
+
+# What link-time optimisation makes of our files: one object, its code told by debug information.
+LTO_OBJECT = re.compile(r"\.ltrans\d*|symbol from plugin")
+NM = os.environ.get("CROSS_COMPILE", "aarch64-linux-gnu-") + "nm"
+NM_LIMIT_S = 60
 
 PT_LOAD, SHT_NOBITS = 1, 8
 PF_X, PF_W = 1, 2
@@ -63,8 +70,8 @@ def elf_sections(data):
         if kind == SHT_NOBITS:
             found[name] = Section("bss", addr, size)
         else:
-            found[name] = Section("text" if holder & PF_X else "data" if holder & PF_W else "rodata",
-                                  addr, size)
+            what = "text" if holder & PF_X else "data" if holder & PF_W else "rodata"
+            found[name] = Section(what, addr, size)
     return found
 
 
@@ -103,7 +110,35 @@ def map_pieces(text, sections):
     return pieces
 
 
-def map_modules(text, sections):
+def code_places(elf):
+    """[(address, bytes, source file)] of our functions, by the debug information."""
+    try:
+        listing = subprocess.run([NM, "-S", "-l", "--defined-only", str(elf)], check=True,
+                                 capture_output=True, text=True, timeout=NM_LIMIT_S).stdout
+    except FileNotFoundError as e:
+        raise SizeError(f"no {NM}: run tools/setup.sh") from e
+    except subprocess.SubprocessError as e:
+        raise SizeError(f"{NM} cannot read {elf}: run make ({e})") from e
+    places = set()
+    for line in listing.split("\n"):
+        found = re.match(r"([0-9a-f]+) ([0-9a-f]+) [tT] \S+\t(\S+):\d+$", line)
+        if found:
+            path = os.path.relpath(os.path.join(results.ROOT, found.group(3)), results.ROOT)
+            places.add((int(found.group(1), 16), int(found.group(2), 16), path))
+    return sorted(places)
+
+
+def split_piece(at, size, kind, places):
+    """(module, bytes) of a piece that link-time optimisation made out of many files."""
+    told = 0
+    for start, length, path in places:
+        if at <= start and start + length <= at + size:
+            yield path, length
+            told += length
+    yield ("(code of no function)" if kind == "text" else "(data and strings)"), size - told
+
+
+def map_modules(text, sections, places=()):
     """{module: {kind: bytes}} from a GNU ld map."""
     modules = defaultdict(lambda: dict.fromkeys(KINDS, 0))
     for name, pieces in map_pieces(text, sections).items():
@@ -115,8 +150,13 @@ def map_modules(text, sections):
         ends = [at for at, _, _ in pieces[1:]] + [section.start + section.size]
         for (at, size, module), end in zip(pieces, ends):
             # Strings that were merged with another module's are listed over what follows them.
-            modules[module][section.kind] += max(0, min(size, end - at))
-    return dict(modules)
+            size = max(0, min(size, end - at))
+            parts = [(module, size)]
+            if LTO_OBJECT.search(module):
+                parts = split_piece(at, size, section.kind, places)
+            for part, part_bytes in parts:
+                modules[part][section.kind] += part_bytes
+    return {name: m for name, m in modules.items() if any(m.values())}
 
 
 def account(modules, sections):
@@ -150,7 +190,7 @@ def measure():
     """(modules, totals) of what make has linked."""
     try:
         sections = elf_sections(ELF.read_bytes())
-        modules = map_modules(MAP.read_text(encoding="utf-8"), sections)
+        modules = map_modules(MAP.read_text(encoding="utf-8"), sections, code_places(ELF))
     except FileNotFoundError as e:
         raise SizeError(f"there is no build/{Path(e.filename).name}: run make") from e
     return modules, account(modules, sections)

@@ -29,6 +29,7 @@ DEPTH_MAX = 1 << 24             # bytes; beyond it a walk does not come to an en
 STEPS_MAX = 1_000_000           # instructions visited in one function
 HOW = "branches of the linked instructions walked, calls followed (tools/stack.py)"
 
+CLONE = re.compile(r"(?:\.(?:lto_priv|isra|constprop|part)(?:\.\d+)?)+$")
 SOURCE = re.compile(r"^(\S+\.[chS]):\d+(?: \(discriminator \d+\))?$")
 LABEL = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+([a-z][\w.]*)\s*(.*?)(?:\s*//.*)?$")
@@ -70,8 +71,8 @@ def parse(listing):
         label = LABEL.match(line)
         if label:
             code, last, source = {}, None, ""
-            functions[int(label.group(1), 16)] = Function(label.group(2), int(label.group(1), 16),
-                                                          code)
+            name = CLONE.sub("", label.group(2))
+            functions[int(label.group(1), 16)] = Function(name, int(label.group(1), 16), code)
             continue
         found = INSTRUCTION.match(line)
         if found and code is not None:
@@ -183,7 +184,7 @@ class Walk:
         found = TARGET.search(text)
         if verb == "bl" and found:
             self.calls.add(Call(depth, int(found.group(1), 16), at))
-            name = re.search(r"<([^>+]+)", text).group(1)
+            name = CLONE.sub("", re.search(r"<([^>+]+)", text).group(1))
             return None if name in NEVER_RETURN else after
         if found and (verb in ("b", "cbz", "cbnz", "tbz", "tbnz") or verb.startswith("b.")):
             target = int(found.group(1), 16)
@@ -253,9 +254,9 @@ class Graph:
             return self.known[start]
         name = self.functions[start].name
         if start in above:
-            if self._times(name) is None:
-                loop = [self.functions[s].name for s in above[above.index(start):]] + [name]
-                self.problems.add("calls in a circle: " + " -> ".join(loop))
+            loop = [self.functions[s].name for s in above[above.index(start):]]
+            if all(self._times(n) is None for n in loop):
+                self.problems.add("calls in a circle: " + " -> ".join([*loop, name]))
             return 0, ()
         walk = self.walk(start)
         best = (walk.depth, ((name, walk.depth),))

@@ -33,7 +33,7 @@ INDIRECT = [
                         "interrupt_ack_write", "status_write"]),
     ("blk/bdev.c", ["ramdisk_submit", "ramdisk_poll", "ramdisk_cancel"]),
     # The C library formats into a buffer only.
-    ("__i_vfprintf", ["__file_str_put"]),
+    ("*vfprintf", ["__file_str_put"]),
 ]
 
 # Functions that call themselves, however far round: {name: most nested calls}
@@ -48,4 +48,4 @@ RECURSION = {
 }
 
 # Calls after which the caller's next instruction is somebody else's.
-NEVER_RETURN = {"panic", "__stack_chk_fail", "abort"}
+NEVER_RETURN = {"panic", "check_failed", "__stack_chk_fail", "abort"}
