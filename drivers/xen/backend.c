@@ -4,9 +4,9 @@
  *
  *   backend/<type>/<domid>/<devid>/<key>     relative to our own /local/domain/<us>
  *
- * The toolstack writes these directories, and it gives us the right to write and remove below <devid>. A
- * guest can read its own and write none. All the same every value is checked: a wrong one costs its own
- * device only.
+ * The toolstack writes these directories, and it gives us the right to write and remove below
+ * <devid>. A guest can read its own and write none. All the same every value is checked: a wrong
+ * one costs its own device only.
  */
 #include "drivers/xen/backend.h"
 
@@ -20,12 +20,12 @@
 
 #include "drivers/xen/xs.h"
 
-#define DOMID_LAST    0x7fefu /* the last number a domain can have */
-#define MMIO_BYTES    0x200u  /* a virtio-mmio window as libxl lays it out */
-#define MMIO_BITS     48
-#define SPI_FIRST     32
-#define SPI_LAST      1019
-#define NEVER         UINT64_MAX
+#define DOMID_LAST      0x7fefu /* the last number a domain can have */
+#define MMIO_BYTES      0x200u  /* a virtio-mmio window as libxl lays it out */
+#define MMIO_BITS       48
+#define SPI_FIRST       32
+#define SPI_LAST        1019
+#define NEVER           UINT64_MAX
 #define XB_INITIALISING 1
 #define XB_INITWAIT     2
 #define XB_CONNECTED    4
@@ -33,7 +33,8 @@
 #define XB_CLOSED       6
 #define XB_REMOVE       255 /* not a state: the transaction removes the directory */
 
-/* --- what a directory must say ------------------------------------------------------------------ */
+/* --- what a directory must say ------------------------------------------------------------------
+ */
 
 /** A key and what it means. take() returns false when the value makes no sense. */
 struct key {
@@ -186,18 +187,20 @@ static const char *directory_of(const struct backend_device *dev)
     return types[dev->type].directory;
 }
 
-/** "backend/virtio_disk/7/51712", with "/" and leaf unless that is NULL. Always fits XS_PATH_MAX. */
+/** "backend/virtio_disk/7/51712", with "/" and leaf unless that is NULL. Always fits XS_PATH_MAX.
+ */
 static void path_make(const struct backend_device *dev, const char *leaf, char path[XS_PATH_MAX])
 {
     (void)snprintf(path, XS_PATH_MAX, "backend/%s/%u/%u%s%s", directory_of(dev), dev->request.domid,
                    dev->request.devid, leaf ? "/" : "", leaf ? leaf : "");
 }
 
-#define device_log(level, dev, format, ...)                                                     \
-    log_line(level, "guest %u %s %u: " format, (dev)->request.domid, directory_of(dev),         \
+#define device_log(level, dev, format, ...)                                             \
+    log_line(level, "guest %u %s %u: " format, (dev)->request.domid, directory_of(dev), \
              (dev)->request.devid, __VA_ARGS__)
 
-/* --- fetching keys -------------------------------------------------------------------------------- */
+/* --- fetching keys
+ * -------------------------------------------------------------------------------- */
 
 /** An answer came, of whatever kind: step the machine. */
 static void device_answered(struct backend_device *dev)
@@ -225,8 +228,10 @@ static void key_answer(void *ctx, u32 arg, const struct xs_reply *reply)
         if (xs_decode_value(reply->data, reply->bytes, value, sizeof(value)) != ST_OK) {
             key_refuse(dev, key, "is too long or no text");
         } else if (!key->take(dev, value)) {
-            device_log(LOG_ERROR, dev, "key %s = \"%.40s\" makes no sense: not served until the "
-                       "directory changes", key->name, value);
+            device_log(LOG_ERROR, dev,
+                       "key %s = \"%.40s\" makes no sense: not served until the "
+                       "directory changes",
+                       key->name, value);
             dev->bad = true;
         }
         break;
@@ -283,10 +288,12 @@ static bool fetch_step(struct backend_device *dev)
     return dev->waiting == 0;
 }
 
-/* --- writing a state --------------------------------------------------------------------------------
+/* --- writing a state
+ * --------------------------------------------------------------------------------
  *
- * start -> read state -> write state (or remove the directory) -> commit; each answer sends the next. What
- * is read must be what we left there, else somebody else was at it and the transaction ends without commit.
+ * start -> read state -> write state (or remove the directory) -> commit; each answer sends the
+ * next. What is read must be what we left there, else somebody else was at it and the transaction
+ * ends without commit.
  */
 enum tx_step { TX_START, TX_READ, TX_WRITE, TX_COMMIT, TX_ABORT };
 
@@ -387,13 +394,15 @@ static void tx_answer(void *ctx, u32 step, const struct xs_reply *reply)
         dev->changed = true;
         dev->tries = BACKEND_TX_TRIES;
     } else if (reply->status != ST_TIMEOUT && reply->status != ST_AGAIN) {
-        device_log(LOG_ERROR, dev, "the directory cannot be written: %s", status_name(reply->status));
+        device_log(LOG_ERROR, dev, "the directory cannot be written: %s",
+                   status_name(reply->status));
         dev->tries = BACKEND_TX_TRIES;
     }
     tx_send(dev, TX_ABORT);
 }
 
-/* --- the machine -------------------------------------------------------------------------------------- */
+/* --- the machine
+ * -------------------------------------------------------------------------------------- */
 
 static void device_set(struct backend_device *dev, enum backend_state state, u64 deadline_ns)
 {
@@ -456,8 +465,8 @@ static void device_attach(struct backend_device *dev)
 /** The directory was read: what does it mean in this state? */
 static void device_looked(struct backend_device *dev)
 {
-    bool closing = dev->found_state == XB_CLOSING || dev->found_state == XB_CLOSED ||
-                   !dev->found_online;
+    bool closing =
+        dev->found_state == XB_CLOSING || dev->found_state == XB_CLOSED || !dev->found_online;
 
     dev->fetch = BE_FETCH_NONE;
     if (dev->again) {
@@ -516,7 +525,8 @@ static void tx_over(struct backend_device *dev, bool written)
         return; /* device_step() tries again */
     }
     if (!written && !dev->changed) {
-        device_log(LOG_ERROR, dev, "the directory could not be written in %d tries", BACKEND_TX_TRIES);
+        device_log(LOG_ERROR, dev, "the directory could not be written in %d tries",
+                   BACKEND_TX_TRIES);
     }
     switch (dev->state) {
     case BE_ANNOUNCING:
@@ -537,7 +547,8 @@ static void tx_over(struct backend_device *dev, bool written)
         if (written || dev->be->xs->broken) {
             device_free(dev);
         } else {
-            device_set(dev, BE_REFUSED, NEVER); /* somebody was at it, or we may not: see what comes */
+            device_set(dev, BE_REFUSED,
+                       NEVER); /* somebody was at it, or we may not: see what comes */
         }
         break;
     default:
@@ -595,7 +606,8 @@ static void device_step(struct backend_device *dev, u64 now)
     }
 }
 
-/* --- finding directories ------------------------------------------------------------------------------ */
+/* --- finding directories
+ * ------------------------------------------------------------------------------ */
 
 static struct backend_device *device_find(struct backend *be, u32 type, u16 domid, u32 devid)
 {
@@ -742,7 +754,8 @@ static bool component_take(const char **path, u64 max, u64 *value)
 }
 
 /** The device whose directory path lies in, or NULL; *leaf is what follows the directory. */
-static struct backend_device *device_of_path(struct backend *be, const char *path, const char **leaf)
+static struct backend_device *device_of_path(struct backend *be, const char *path,
+                                             const char **leaf)
 {
     static const char prefix[] = "backend/";
     u64 domid, devid;
@@ -783,7 +796,8 @@ static void backend_changed(void *ctx, const char *path)
     }
 }
 
-/* --- the poll loop's view -------------------------------------------------------------------------------- */
+/* --- the poll loop's view
+ * -------------------------------------------------------------------------------- */
 
 void backend_init(struct backend *be, struct xs *xs, const struct backend_ops *ops, void *ctx)
 {
@@ -805,7 +819,8 @@ static void backend_probe(struct backend *be, u64 now)
     for (u32 i = 0; i < DEVICES_MAX && be->ops->alive; i++) {
         struct backend_device *dev = &be->device[i];
 
-        if (dev->state == BE_CONNECTED && dev->waiting == 0 && !dev->writing && !be->ops->alive(be->ctx, dev->handle)) {
+        if (dev->state == BE_CONNECTED && dev->waiting == 0 && !dev->writing &&
+            !be->ops->alive(be->ctx, dev->handle)) {
             device_log(LOG_INFO, dev, "%s", "the guest is gone");
             device_close(dev);
         }

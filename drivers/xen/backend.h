@@ -2,9 +2,9 @@
 /*
  * backend.h - the toolstack's side: which guest wants which device of us.         plane: control
  *
- * Watches our own `backend` directory in xenstore, keeps one state machine per device directory, reads
- * its keys, and calls the handlers that start/attach.c gave. Knows no virtio. Everything is asynchronous:
- * a guest whose directory is nonsense or whose toolstack is slow holds up nobody.
+ * Watches our own `backend` directory in xenstore, keeps one state machine per device directory,
+ * reads its keys, and calls the handlers that start/attach.c gave. Knows no virtio. Everything is
+ * asynchronous: a guest whose directory is nonsense or whose toolstack is slow holds up nobody.
  */
 #pragma once
 
@@ -14,26 +14,27 @@
 
 /** What a device directory said, checked. */
 struct backend_request {
-    u16 domid;       /* the front end's domain */
-    u32 devid;       /* last component of the directory */
-    u32 device_type; /* virtio device id; 2 = block [VIRTIO 5] */
-    u64 mmio_base;   /* guest-physical base of its 0x200 byte register window */
-    u32 irq;         /* SPI number, 32.. */
-    bool read_only;  /* mode = r */
-    bool grants;     /* grant_usage = 1 */
+    u16 domid;                  /* the front end's domain */
+    u32 devid;                  /* last component of the directory */
+    u32 device_type;            /* virtio device id; 2 = block [VIRTIO 5] */
+    u64 mmio_base;              /* guest-physical base of its 0x200 byte register window */
+    u32 irq;                    /* SPI number, 32.. */
+    bool read_only;             /* mode = r */
+    bool grants;                /* grant_usage = 1 */
     char target[DISK_NAME_MAX]; /* params; "" when the directory has none */
 };
 
 struct backend_ops {
     /**
-     * Make the device. When this returns ST_OK the guest may be started at once: the window is claimed
-     * and answers. *handle is given back to detach. Any other status: the directory stays away from
-     * InitWait; the reason has been logged by the handler.
+     * Make the device. When this returns ST_OK the guest may be started at once: the window is
+     * claimed and answers. *handle is given back to detach. Any other status: the directory stays
+     * away from InitWait; the reason has been logged by the handler.
      */
     enum status (*attach)(void *ctx, const struct backend_request *request, void **handle);
     /** The device goes (toolstack or guest death): let go of everything of it. */
     void (*detach)(void *ctx, void *handle);
-    /** False once the guest is being destroyed: asked every BACKEND_PROBE_NS. NULL: the toolstack tells. */
+    /** False once the guest is being destroyed: asked every BACKEND_PROBE_NS. NULL: the toolstack
+     * tells. */
     bool (*alive)(void *ctx, void *handle);
 };
 
@@ -44,20 +45,21 @@ struct backend_ops {
  *              v
  *           REFUSED -- the directory changes --> READING
  *
- * A state is written in a transaction that reads it first, so that a directory which the toolstack removed
- * meanwhile is not made anew. The toolstack ends a device by online = 0 and state 5; a dead guest or a
- * vanished directory ends it too, and state 1 under a connected device means that the directory was removed
- * and made again between two looks.
+ * A state is written in a transaction that reads it first, so that a directory which the toolstack
+ * removed meanwhile is not made anew. The toolstack ends a device by online = 0 and state 5; a dead
+ * guest or a vanished directory ends it too, and state 1 under a connected device means that the
+ * directory was removed and made again between two looks.
  *
- * libxl waits for exactly 2 (at most 10 s) and for exactly 6, reads the value some time after it was told,
- * and takes a later value or a missing directory for failure. Hence 4 comes only when the guest is known to
- * run or BACKEND_INITWAIT_NS is over, and the directory is removed only after BACKEND_LINGER_NS.
+ * libxl waits for exactly 2 (at most 10 s) and for exactly 6, reads the value some time after it
+ * was told, and takes a later value or a missing directory for failure. Hence 4 comes only when the
+ * guest is known to run or BACKEND_INITWAIT_NS is over, and the directory is removed only after
+ * BACKEND_LINGER_NS.
  */
 #define BACKEND_INITWAIT_NS UINT64_C(15000000000) /* longer than libxl waits for state 2 */
 #define BACKEND_LINGER_NS   UINT64_C(500000000)   /* state 6 stays readable this long */
 #define BACKEND_PROBE_NS    UINT64_C(2000000000)  /* a guest's death is noticed within this time */
-#define BACKEND_TX_TRIES    8                     /* a transaction is repeated this often on EAGAIN */
-#define BACKEND_LIST_BYTES  4096                  /* one directory listing: the protocol's payload */
+#define BACKEND_TX_TRIES    8    /* a transaction is repeated this often on EAGAIN */
+#define BACKEND_LIST_BYTES  4096 /* one directory listing: the protocol's payload */
 
 enum backend_state {
     BE_FREE,
@@ -80,22 +82,22 @@ struct backend_device {
     struct backend *be;
     enum backend_state state;
     enum backend_fetch fetch;
-    u8 type;         /* row of the type table */
-    u8 key_next;     /* next key to ask for */
-    u8 tries;        /* of the running transaction */
-    u8 writing;      /* state the running transaction writes; 0: none runs */
-    u8 tx_step;      /* its step */
-    bool tx_unsent;  /* there was no room for that step's request yet */
-    u8 found_state;  /* state and online as last read; state 0: none */
+    u8 type;        /* row of the type table */
+    u8 key_next;    /* next key to ask for */
+    u8 tries;       /* of the running transaction */
+    u8 writing;     /* state the running transaction writes; 0: none runs */
+    u8 tx_step;     /* its step */
+    bool tx_unsent; /* there was no room for that step's request yet */
+    u8 found_state; /* state and online as last read; state 0: none */
     bool found_online;
-    bool changed;    /* look at the directory again */
-    bool again;      /* an answer timed out */
-    bool bad;        /* a key was refused; the reason is logged */
-    u8 missing;      /* key that is not there, counted from 1; 0: none */
+    bool changed; /* look at the directory again */
+    bool again;   /* an answer timed out */
+    bool bad;     /* a key was refused; the reason is logged */
+    u8 missing;   /* key that is not there, counted from 1; 0: none */
     bool attached;
-    bool announced;  /* state 4 was written or need not be */
-    u32 waiting;     /* answers outstanding; the slot is not reused before they came */
-    u32 seen;        /* scan that last found the directory */
+    bool announced; /* state 4 was written or need not be */
+    u32 waiting;    /* answers outstanding; the slot is not reused before they came */
+    u32 seen;       /* scan that last found the directory */
     u32 tx;
     u64 deadline_ns;
     void *handle;
@@ -109,14 +111,14 @@ struct backend {
     struct backend_device device[DEVICES_MAX];
     /* the scan of the backend directory: one request at a time */
     bool watching, scan_wanted, scan_busy, full_said;
-    u32 scan;       /* number of the running scan */
-    u8 scan_type;   /* type table row being listed */
+    u32 scan;        /* number of the running scan */
+    u8 scan_type;    /* type table row being listed */
     bool scan_inner; /* the listing that is awaited is of one guest */
     u16 scan_domid;
     u32 list_bytes, list_at; /* guests of the row */
     u8 list[BACKEND_LIST_BYTES];
-    bool busy;      /* something changed: step all */
-    u64 probe_ns;   /* when to ask next whether the guests live */
+    bool busy;    /* something changed: step all */
+    u64 probe_ns; /* when to ask next whether the guests live */
     u64 deadline_ns;
     u32 attached;
     u64 attaches, detaches, refusals; /* counters since start */

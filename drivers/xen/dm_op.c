@@ -60,12 +60,13 @@ static long dm_range(u16 domid, u32 what, u16 id, u64 base, u64 bytes)
     struct xen_dm_op op = {
         .op = what,
         /* The end is inclusive, so an off-by-one would claim a byte of the neighbour's window. */
-        .u.map_io_range_to_ioreq_server = {
-            .id = id,
-            .type = XEN_DMOP_IO_RANGE_MEMORY,
-            .start = base,
-            .end = base + bytes - 1,
-        },
+        .u.map_io_range_to_ioreq_server =
+            {
+                .id = id,
+                .type = XEN_DMOP_IO_RANGE_MEMORY,
+                .start = base,
+                .end = base + bytes - 1,
+            },
     };
 
     return dm_op(domid, &op);

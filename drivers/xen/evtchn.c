@@ -2,8 +2,9 @@
 /*
  * evtchn.c - event channels, two-level ABI. See evtchn.h.
  *
- * The shared page is written by Xen and by us at the same time, bit by bit, so these are the only atomic
- * read-modify-writes of the program. No guest can write this page: nobody can keep us in the loop.
+ * The shared page is written by Xen and by us at the same time, bit by bit, so these are the only
+ * atomic read-modify-writes of the program. No guest can write this page: nobody can keep us in the
+ * loop.
  */
 #include "drivers/xen/evtchn.h"
 
@@ -151,7 +152,8 @@ bool evtchn_take(u32 port)
     u64 bit = BIT64(port % WORD_BITS);
     void *word = &shared->evtchn_pending[port / WORD_BITS];
 
-    /* The plain look first: most looks find nothing, and a load costs less than the exclusive pair. */
+    /* The plain look first: most looks find nothing, and a load costs less than the exclusive pair.
+     */
     return (load_u64(word) & bit) && (word_and(word, ~bit) & bit);
 }
 
@@ -161,8 +163,9 @@ void evtchn_mask(u32 port)
 }
 
 /**
- * An event that came between the last evtchn_drain() and the masking left the upcall set, and Xen raises
- * no second one while it is. Forget it before anything is unmasked: its pending bit is what counts.
+ * An event that came between the last evtchn_drain() and the masking left the upcall set, and Xen
+ * raises no second one while it is. Forget it before anything is unmasked: its pending bit is what
+ * counts.
  */
 static void upcall_reset(void)
 {

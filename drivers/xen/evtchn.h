@@ -2,14 +2,15 @@
 /*
  * evtchn.h - event channels, two-level ABI [xen/event_channel.h].                 plane: both
  *
- * A port is a bit that the other side sets and we take. Nothing is ever handled in an interrupt: while
- * the loop spins every port is masked, so that a peer's send costs no interrupt, and the owners look at
- * their pending bits. Before the loop sleeps the owners unmask; after it woke evtchn_drain() resets the
- * upcall, and the owners mask again.
+ * A port is a bit that the other side sets and we take. Nothing is ever handled in an interrupt:
+ * while the loop spins every port is masked, so that a peer's send costs no interrupt, and the
+ * owners look at their pending bits. Before the loop sleeps the owners unmask; after it woke
+ * evtchn_drain() resets the upcall, and the owners mask again.
  *
- * Xen on a send:  set pending; if it was clear and mask is clear: set selector; if that was clear: upcall.
- * We to arm:      clear mask, then look at pending.  One of the two sees the other: no event is lost.
- * A pending bit is cleared only by evtchn_take(), by the owner who then looks for work.
+ * Xen on a send:  set pending; if it was clear and mask is clear: set selector; if that was clear:
+ * upcall. We to arm:      clear mask, then look at pending.  One of the two sees the other: no
+ * event is lost. A pending bit is cleared only by evtchn_take(), by the owner who then looks for
+ * work.
  *
  * One instance per domain, as Xen has one shared page per domain.
  */
@@ -38,7 +39,8 @@ enum status evtchn_init(u64 gpa);
 
 /** A new port for remote to bind. ST_OK, ST_FULL, ST_ACCES, ST_HYPERCALL. It is masked. */
 enum status evtchn_alloc_unbound(u16 remote, u32 *port);
-/** Bind to a port the other side allocated for us. ST_OK, ST_NOENT, ST_FULL, ST_ACCES, ST_HYPERCALL. */
+/** Bind to a port the other side allocated for us. ST_OK, ST_NOENT, ST_FULL, ST_ACCES,
+ * ST_HYPERCALL. */
 enum status evtchn_bind_interdomain(u16 remote, u32 remote_port, u32 *port);
 /** Close; the port is masked and not pending afterwards. */
 void evtchn_close(u32 port);

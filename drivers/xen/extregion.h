@@ -2,12 +2,12 @@
 /*
  * extregion.h - guest-physical addresses that hold no memory of ours.             plane: control
  *
- * Xen names ranges where nothing lies (/hypervisor reg[1..]); foreign pages, shared pages and grants are
- * mapped there, so that no RAM of ours is given up for them. Virtual equals physical: a gpa from here,
- * cast, is the pointer. What is mapped is the business of whoever allocated.
+ * Xen names ranges where nothing lies (/hypervisor reg[1..]); foreign pages, shared pages and
+ * grants are mapped there, so that no RAM of ours is given up for them. Virtual equals physical: a
+ * gpa from here, cast, is the pointer. What is mapped is the business of whoever allocated.
  *
- * First fit over a sorted table of free runs. Free runs are at most regions + live allocations, both
- * bounded, so freeing never fails.
+ * First fit over a sorted table of free runs. Free runs are at most regions + live allocations,
+ * both bounded, so freeing never fails.
  */
 #pragma once
 
@@ -18,8 +18,9 @@
 /** What this program can use of it: more need not be mapped in our own page tables. */
 #define EXTREGION_BYTES_WANTED ((u64)WINDOWS_MAX * WINDOW_BYTES + MIB(16))
 
-#define EXTREGION_REGIONS_MAX 16  /* ranges of the device tree */
-#define EXTREGION_ALLOCS_MAX  128 /* live allocations: the windows, one page per guest, shared pages */
+#define EXTREGION_REGIONS_MAX 16 /* ranges of the device tree */
+#define EXTREGION_ALLOCS_MAX \
+    128 /* live allocations: the windows, one page per guest, shared pages */
 
 struct extregion_range {
     u64 base, bytes;

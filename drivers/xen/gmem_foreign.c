@@ -2,8 +2,8 @@
 /*
  * gmem_foreign.c - guest memory through foreign mappings. See gmem_foreign.h.
  *
- * All calls come from the poll loop, one at a time. Guests write what they like into mapped pages while we
- * look; nothing in this file reads them.
+ * All calls come from the poll loop, one at a time. Guests write what they like into mapped pages
+ * while we look; nothing in this file reads them.
  */
 #include "drivers/xen/gmem_foreign.h"
 
@@ -15,10 +15,11 @@
 #include "drivers/xen/xen.h"
 #include "drivers/xen/xen_abi.h"
 
-#define GUEST_ADDRESS_BITS 48 /* Arm's largest guest-physical space; above are grants and nonsense */
-#define HASH_HEADS         256
-#define NO_WINDOW          UINT16_MAX
-#define MAP_WORDS          (WINDOW_PAGES / 64)
+#define GUEST_ADDRESS_BITS \
+    48 /* Arm's largest guest-physical space; above are grants and nonsense */
+#define HASH_HEADS 256
+#define NO_WINDOW  UINT16_MAX
+#define MAP_WORDS  (WINDOW_PAGES / 64)
 
 STATIC_CHECK(WINDOW_PAGES <= PHYSMAP_BATCH_MAX, "one miss is one hypercall");
 STATIC_CHECK(WINDOWS_MAX < NO_WINDOW, "a window's number fits in 16 bits");
@@ -60,7 +61,8 @@ static bool page_mapped(const struct window *win, u32 page)
     return win->map[page / 64] & BIT64(page % 64);
 }
 
-/* --- look-up ----------------------------------------------------------------------------------- */
+/* --- look-up -----------------------------------------------------------------------------------
+ */
 
 static u16 *hash_head(const struct gmem_foreign *g, u64 granule)
 {
@@ -100,7 +102,8 @@ static void window_unhash(u32 w)
     *link = window[w].next;
 }
 
-/* --- giving back ------------------------------------------------------------------------------- */
+/* --- giving back -------------------------------------------------------------------------------
+ */
 
 /** Remove every page of the window from our address space. */
 static void window_unmap(u32 w)
@@ -121,8 +124,8 @@ static void window_unmap(u32 w)
         removed += physmap_remove(list_gfn, count);
     }
     if (removed < count) {
-        log_error("gmem: %u pages of guest %u cannot be unmapped: it will stay a zombie", count - removed,
-                  win->owner->domid);
+        log_error("gmem: %u pages of guest %u cannot be unmapped: it will stay a zombie",
+                  count - removed, win->owner->domid);
     }
     stats.pages_mapped -= removed;
     stats.unmaps += removed;
@@ -181,9 +184,11 @@ void gmem_foreign_invalidate(struct gmem_foreign *g)
     }
 }
 
-/* --- taking ------------------------------------------------------------------------------------ */
+/* --- taking ------------------------------------------------------------------------------------
+ */
 
-/** True when the guest's inline runs point into the window: it is in use although nobody looks it up. */
+/** True when the guest's inline runs point into the window: it is in use although nobody looks it
+ * up. */
 static bool window_is_hot(u32 w)
 {
     const struct gmem *gm = &window[w].owner->gm;
@@ -197,8 +202,8 @@ static bool window_is_hot(u32 w)
 }
 
 /**
- * The longest unused window without pins among those of owner (NULL: of every guest that holds more than
- * above), hot ones only when there is nothing else. NO_WINDOW when there is none.
+ * The longest unused window without pins among those of owner (NULL: of every guest that holds more
+ * than above), hot ones only when there is nothing else. NO_WINDOW when there is none.
  */
 static u32 window_oldest(const struct gmem_foreign *owner, u32 above)
 {
@@ -286,9 +291,11 @@ static u32 window_take(struct gmem_foreign *g, u64 granule)
     return w;
 }
 
-/* --- mapping ----------------------------------------------------------------------------------- */
+/* --- mapping -----------------------------------------------------------------------------------
+ */
 
-/** Map what is missing of pages [first, last]. Returns 0 when page first is there, else its errno. */
+/** Map what is missing of pages [first, last]. Returns 0 when page first is there, else its errno.
+ */
 static long window_fill(u32 w, u32 first, u32 last)
 {
     struct window *win = &window[w];
@@ -332,9 +339,10 @@ static enum status fill_refused(struct gmem_foreign *g, u64 addr, long rc)
     switch (-rc) {
     case XEN_ENOMEM:
         if (say) {
-            log_error("gmem: ENOMEM (12) mapping page 0x%llx of guest %u: Xen has no memory for our page "
-                      "tables; give this domain more shadow_memory",
-                      where, g->domid);
+            log_error(
+                "gmem: ENOMEM (12) mapping page 0x%llx of guest %u: Xen has no memory for our page "
+                "tables; give this domain more shadow_memory",
+                where, g->domid);
         }
         return ST_HYPERCALL;
     case XEN_EPERM:
@@ -354,8 +362,8 @@ static enum status fill_refused(struct gmem_foreign *g, u64 addr, long rc)
         return ST_GUEST;
     default:
         if (say) {
-            log_error("gmem: %s (%ld) mapping page 0x%llx of guest %u", xen_errno_name(rc), rc, where,
-                      g->domid);
+            log_error("gmem: %s (%ld) mapping page 0x%llx of guest %u", xen_errno_name(rc), rc,
+                      where, g->domid);
         }
         return ST_HYPERCALL;
     }
@@ -365,9 +373,10 @@ static enum status fill_refused(struct gmem_foreign *g, u64 addr, long rc)
 static void tables_full_note(void)
 {
     if (!tables_full) {
-        log_warn("gmem: Xen's memory for our page tables is used up: %u windows of %u MiB are all there "
-                 "is; more shadow_memory for this domain gives up to %u",
-                 filled_count, (u32)(WINDOW_BYTES >> 20), pool_count);
+        log_warn(
+            "gmem: Xen's memory for our page tables is used up: %u windows of %u MiB are all there "
+            "is; more shadow_memory for this domain gives up to %u",
+            filled_count, (u32)(WINDOW_BYTES >> 20), pool_count);
     }
     tables_full = true;
     stats.windows_total = filled_count;
@@ -456,7 +465,8 @@ static enum status foreign_find(struct gmem *gm, u64 addr, u32 bytes, enum gmem_
 
 static const struct gmem_ops foreign_ops = {.find = foreign_find};
 
-/* --- life -------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------
+ */
 
 enum status gmem_foreign_init(void)
 {
@@ -467,9 +477,10 @@ enum status gmem_foreign_init(void)
     room = min_u64(room ? room - 1 : 0, WINDOWS_MAX);
     st = room ? extregion_alloc(room * WINDOW_BYTES, WINDOW_BYTES, &pool_gpa) : ST_FULL;
     if (st != ST_OK) {
-        log_error("gmem: no extended region of %u MiB in /hypervisor: guest memory cannot be mapped; "
-                  "Xen 4.16 or later provides one",
-                  (u32)(2 * WINDOW_BYTES >> 20));
+        log_error(
+            "gmem: no extended region of %u MiB in /hypervisor: guest memory cannot be mapped; "
+            "Xen 4.16 or later provides one",
+            (u32)(2 * WINDOW_BYTES >> 20));
         return ST_FULL;
     }
     pool_count = (u32)room;

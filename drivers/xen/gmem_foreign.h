@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * gmem_foreign.h - a guest's memory through foreign mappings; implements virtio/gmem.h.  plane: data
+ * gmem_foreign.h - a guest's memory through foreign mappings; implements virtio/gmem.h.  plane:
+ * data
  *
- * One pool of windows for all guests. A window is WINDOW_BYTES of extended region, aligned, and stands for
- * one equally aligned piece (granule) of one guest: page i of the granule appears at page i of the window,
- * so pages that touch in the guest touch for us and one span may run over many.
+ * One pool of windows for all guests. A window is WINDOW_BYTES of extended region, aligned, and
+ * stands for one equally aligned piece (granule) of one guest: page i of the granule appears at
+ * page i of the window, so pages that touch in the guest touch for us and one span may run over
+ * many.
  *
  *   guest  0x4020_0000  |..P.PP...|       window 7 = guest 3, granule 0x4020_0000
  *   ours   0x8_0460_0000|..P.PP...|       P: pages some descriptor named; only those are mapped
  *
- * A miss maps the pages the range names, in one hypercall. When no window is free, one without pins is
- * taken back, the longest unused first: a guest at or above its share (windows / guests) gives up one of
- * its own, a guest below takes from one above; no guest holds more than WINDOWS_PER_GUEST.
+ * A miss maps the pages the range names, in one hypercall. When no window is free, one without pins
+ * is taken back, the longest unused first: a guest at or above its share (windows / guests) gives
+ * up one of its own, a guest below takes from one above; no guest holds more than
+ * WINDOWS_PER_GUEST.
  *
- * Xen keeps a second-stage table of 4 KiB, from our domain's shadow_memory, for every window that was ever
- * filled, also when it is empty again. When that pool is used up (ENOMEM), the windows filled so far are
- * all there will be: one of them is taken back, and a log line says so once.
+ * Xen keeps a second-stage table of 4 KiB, from our domain's shadow_memory, for every window that
+ * was ever filled, also when it is empty again. When that pool is used up (ENOMEM), the windows
+ * filled so far are all there will be: one of them is taken back, and a log line says so once.
  *
- * Stale: a pinned window whose guest gave memory back. It answers no new look-up and is unmapped when the
- * last pin goes (gmem_foreign_reap()).
+ * Stale: a pinned window whose guest gave memory back. It answers no new look-up and is unmapped
+ * when the last pin goes (gmem_foreign_reap()).
  */
 #pragma once
 
@@ -33,7 +36,7 @@ struct gmem_foreign {
     struct gmem gm; /* what virtio/ sees */
     u16 domid;
     bool open;
-    u32 windows; /* in use now, stale ones included */
+    u32 windows;  /* in use now, stale ones included */
     u64 misses;   /* look-ups that had to map */
     u64 failures; /* look-ups that could not be answered */
     struct log_limit limit;
@@ -43,7 +46,7 @@ struct gmem_foreign_stats {
     u32 windows_total; /* usable: less than taken once Xen's pool for our tables is empty */
     u32 windows_used;  /* stale ones included */
     u32 windows_stale;
-    u32 pages_mapped; /* now */
+    u32 pages_mapped;                    /* now */
     u64 misses, maps, unmaps, evictions; /* look-ups; pages; pages; windows taken from someone */
 };
 

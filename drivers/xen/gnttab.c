@@ -126,7 +126,8 @@ enum status gnttab_copy_batch(struct gnttab_copy_op *ops, u32 count)
 
         op[i] = (struct gnttab_copy){
             .len = ops[i].bytes,
-            .flags = (from->is_gfn ? 0 : GNTCOPY_source_gref) | (to->is_gfn ? 0 : GNTCOPY_dest_gref),
+            .flags =
+                (from->is_gfn ? 0 : GNTCOPY_source_gref) | (to->is_gfn ? 0 : GNTCOPY_dest_gref),
             .source = {.domid = from->is_gfn ? DOMID_SELF : from->domid, .offset = from->offset},
             .dest = {.domid = to->is_gfn ? DOMID_SELF : to->domid, .offset = to->offset},
             .status = GNTST_general_error,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * gnttab.h - grants: pages that another domain offers us [xen/grant_table.h], version 1.  plane: both
+ * gnttab.h - grants: pages that another domain offers us [xen/grant_table.h], version 1.  plane:
+ * both
  *
- * Mapping is in batches; every entry stands and falls alone. Handles belong to the caller until they are
- * unmapped; gnttab_mapped_count() is the leak check. Copies need no mapping at all.
+ * Mapping is in batches; every entry stands and falls alone. Handles belong to the caller until
+ * they are unmapped; gnttab_mapped_count() is the leak check. Copies need no mapping at all.
  */
 #pragma once
 
@@ -15,13 +16,13 @@
 #define GNTTAB_FRAMES_MAX 4          /* frames of our own table: 512 grants each */
 
 struct gnttab_map {
-    u64 gpa;         /* in: where to map, a page of extended region */
-    u32 ref;         /* in: the grant reference */
-    u16 domid;       /* in: who granted */
-    bool read_only;  /* in */
-    s32 status;      /* out: 0 or a negative GNTST_* number */
-    u32 handle;      /* out: GNTTAB_NO_HANDLE unless status is 0 */
-    u64 bus;         /* out: the address a DMA device must be told */
+    u64 gpa;        /* in: where to map, a page of extended region */
+    u32 ref;        /* in: the grant reference */
+    u16 domid;      /* in: who granted */
+    bool read_only; /* in */
+    s32 status;     /* out: 0 or a negative GNTST_* number */
+    u32 handle;     /* out: GNTTAB_NO_HANDLE unless status is 0 */
+    u64 bus;        /* out: the address a DMA device must be told */
 };
 
 struct gnttab_unmap {
@@ -48,8 +49,8 @@ struct gnttab_copy_op {
 enum status gnttab_init(u64 gpa, u64 bytes);
 
 /**
- * Map count entries. Returns ST_OK when the call itself went through (each status tells the rest) and
- * ST_HYPERCALL when it did not; then no entry is mapped and every status is negative.
+ * Map count entries. Returns ST_OK when the call itself went through (each status tells the rest)
+ * and ST_HYPERCALL when it did not; then no entry is mapped and every status is negative.
  */
 enum status gnttab_map_batch(struct gnttab_map *maps, u32 count);
 /** Unmap; entries with GNTTAB_NO_HANDLE are skipped. ST_OK or ST_HYPERCALL as above. */

@@ -2,16 +2,16 @@
 /*
  * hypercall.h - SEAM 5: the raw call into Xen.                                     plane: both
  *
- * The image links hypercall.S, hosted builds link tests/fake/xen.c. This is the raw tier: an operation
- * number and words. The typed tier above it has one file per family, and nothing else builds the
- * structures of a hypercall:
+ * The image links hypercall.S, hosted builds link tests/fake/xen.c. This is the raw tier: an
+ * operation number and words. The typed tier above it has one file per family, and nothing else
+ * builds the structures of a hypercall:
  *
  *   xen.h        version, parameters, start-up         evtchn.h   event channels
  *   physmap.h    what is mapped where in our space     gnttab.h   grant tables
  *   dm_op.h      ioreq servers and guest interrupts
  *
- * Pointers given to Xen are our own virtual addresses: Xen walks our page tables for them, so a buffer
- * may live anywhere in our data or on the stack, but never in a foreign mapping.
+ * Pointers given to Xen are our own virtual addresses: Xen walks our page tables for them, so a
+ * buffer may live anywhere in our data or on the stack, but never in a foreign mapping.
  */
 #pragma once
 

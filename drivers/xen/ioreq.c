@@ -4,9 +4,9 @@
  *
  *   slot state:   NONE --Xen--> READY --we--> INPROCESS --we--> RESP_READY --Xen--> NONE
  *
- * Xen writes a slot, sets it READY and sends the vCPU's event; we answer, set it RESP_READY and send the
- * event back. Any other order makes Xen crash the guest. A slot is ours from READY to RESP_READY and is
- * Xen's the rest of the time; no guest can write the page.
+ * Xen writes a slot, sets it READY and sends the vCPU's event; we answer, set it RESP_READY and
+ * send the event back. Any other order makes Xen crash the guest. A slot is ours from READY to
+ * RESP_READY and is Xen's the rest of the time; no guest can write the page.
  */
 #include "drivers/xen/ioreq.h"
 
@@ -21,7 +21,8 @@
 #include "drivers/xen/xen.h"
 #include "drivers/xen/xen_abi.h"
 
-/* `state` is a bit-field: it shares its byte with flags, and C cannot say acquire or release of it. */
+/* `state` is a bit-field: it shares its byte with flags, and C cannot say acquire or release of it.
+ */
 #define SLOT_STATE_BYTE  30
 #define SLOT_STATE_MASK  0x0fu
 #define SLOT_DATA_IS_PTR 0x10u
@@ -65,20 +66,23 @@ static enum status refused(u16 domid, const char *step, long rc)
     switch (-rc) {
     case XEN_ENOSYS:
     case XEN_EOPNOTSUPP:
-        log_error("guest %u: %s: %s: this Xen has no ioreq server; build it with CONFIG_EXPERT=y and "
-                  "CONFIG_IOREQ_SERVER=y",
-                  domid, step, xen_errno_name(rc));
+        log_error(
+            "guest %u: %s: %s: this Xen has no ioreq server; build it with CONFIG_EXPERT=y and "
+            "CONFIG_IOREQ_SERVER=y",
+            domid, step, xen_errno_name(rc));
         return ST_NOSUP;
     case XEN_ESRCH:
         log_error("guest %u: %s: ESRCH (3): there is no such guest (any more)", domid, step);
         return ST_NOENT;
     case XEN_EPERM:
-        log_error("guest %u: %s: EPERM (1): no right over this guest (docs/privilege.md)", domid, step);
+        log_error("guest %u: %s: EPERM (1): no right over this guest (docs/privilege.md)", domid,
+                  step);
         return ST_ACCES;
     case XEN_EACCES:
-        log_error("guest %u: %s: EACCES (13): the FLASK policy denies it; load our module and give this "
-                  "domain its label (docs/privilege.md)",
-                  domid, step);
+        log_error(
+            "guest %u: %s: EACCES (13): the FLASK policy denies it; load our module and give this "
+            "domain its label (docs/privilege.md)",
+            domid, step);
         return ST_ACCES;
     default:
         log_error("guest %u: %s: %s (%ld)", domid, step, xen_errno_name(rc), rc);
@@ -91,9 +95,10 @@ static enum status vcpus_ask(struct ioreq_server *srv)
     long rc = dm_vcpu_count(srv->domid, &srv->vcpu_count);
 
     if (rc == -XEN_EPERM) {
-        log_error("guest %u: asking for its vCPUs: EPERM (1): no right over this guest; run set-target "
-                  "in Dom0 for it, or boot Xen with xsm=flask and our policy (docs/privilege.md)",
-                  srv->domid);
+        log_error(
+            "guest %u: asking for its vCPUs: EPERM (1): no right over this guest; run set-target "
+            "in Dom0 for it, or boot Xen with xsm=flask and our policy (docs/privilege.md)",
+            srv->domid);
         return ST_ACCES;
     }
     if (rc < 0) {
@@ -112,10 +117,12 @@ static enum status server_make(struct ioreq_server *srv)
     long rc = dm_server_create(srv->domid, &srv->id);
 
     if (rc == -XEN_EPERM) {
-        /* Asking was allowed, so the dummy rules are met and it is SILO that forbids the event channel. */
-        log_error("guest %u: creating the ioreq server: EPERM (1): set-target was done but Xen runs the "
-                  "SILO policy; boot it with xsm=dummy or xsm=flask (docs/privilege.md)",
-                  srv->domid);
+        /* Asking was allowed, so the dummy rules are met and it is SILO that forbids the event
+         * channel. */
+        log_error(
+            "guest %u: creating the ioreq server: EPERM (1): set-target was done but Xen runs the "
+            "SILO policy; boot it with xsm=dummy or xsm=flask (docs/privilege.md)",
+            srv->domid);
         return ST_ACCES;
     }
     if (rc == -XEN_ENOSPC) {
@@ -162,8 +169,8 @@ static enum status ports_bind(struct ioreq_server *srv)
         srv->port_count++;
         st = evtchn_set_add(&srv->ports, srv->port[i]);
         if (st != ST_OK) {
-            log_error("guest %u: its event ports are too far apart (EVTCHN_SET_WORDS = %d)", srv->domid,
-                      EVTCHN_SET_WORDS);
+            log_error("guest %u: its event ports are too far apart (EVTCHN_SET_WORDS = %d)",
+                      srv->domid, EVTCHN_SET_WORDS);
             return st;
         }
         /* Binding left the port pending. That is right: a request may have come before. */
@@ -237,8 +244,8 @@ void ioreq_server_destroy(struct ioreq_server *srv)
 bool ioreq_guest_alive(const struct ioreq_server *srv)
 {
     /*
-     * A dying guest still has its number, and dm_op still answers, as long as we map a page of it. Its
-     * event channels are closed at once, though.
+     * A dying guest still has its number, and dm_op still answers, as long as we map a page of it.
+     * Its event channels are closed at once, though.
      */
     return srv->port_count > 0 && evtchn_connected(srv->port[0]);
 }
@@ -402,7 +409,8 @@ u32 ioreq_poll(struct ioreq_server *srv)
         return 0;
     }
     for (u32 i = 0; i < srv->port_count; i++) {
-        /* The bit is cleared before the slot is looked at, so a request that comes now sets it again. */
+        /* The bit is cleared before the slot is looked at, so a request that comes now sets it
+         * again. */
         if (evtchn_take(srv->port[i])) {
             slot_answer(srv, i);
         }

@@ -2,8 +2,8 @@
 /*
  * ioreq.h - one ioreq server per guest: its trapped MMIO accesses come to us.     plane: control
  *
- * Knows nothing of virtio: each range has a handler. The guest's vCPU stands still from the trap to our
- * answer, so ioreq_poll() answers at once and does no I/O in between.
+ * Knows nothing of virtio: each range has a handler. The guest's vCPU stands still from the trap to
+ * our answer, so ioreq_poll() answers at once and does no I/O in between.
  */
 #pragma once
 
@@ -33,11 +33,11 @@ struct ioreq_range {
 struct ioreq_server {
     u16 domid;
     u16 id;
-    bool created;   /* the server exists in Xen */
+    bool created; /* the server exists in Xen */
     u32 vcpu_count;
-    u32 port_count; /* ports bound */
-    void *page; /* struct shared_iopage, our mapping */
-    u64 page_gpa; /* where it is mapped; 0: not yet */
+    u32 port_count;            /* ports bound */
+    void *page;                /* struct shared_iopage, our mapping */
+    u64 page_gpa;              /* where it is mapped; 0: not yet */
     u32 port[GUEST_VCPUS_MAX]; /* ours, by vCPU */
     struct evtchn_set ports;   /* the same, for looking at all at once */
     struct ioreq_range range[IOREQ_RANGES_MAX];
@@ -45,22 +45,23 @@ struct ioreq_server {
     /** The guest gave memory back: drop every mapping of it before this returns. */
     void (*invalidate)(void *ctx);
     void *invalidate_ctx;
-    u64 traps; /* accesses answered */
+    u64 traps;         /* accesses answered */
     u64 invalidations; /* IOREQ_TYPE_INVALIDATE obeyed */
-    u64 refused; /* answered with all ones or ignored: no range, bad size, bad kind */
-    u64 spurious; /* events without a request behind them */
+    u64 refused;       /* answered with all ones or ignored: no range, bad size, bad kind */
+    u64 spurious;      /* events without a request behind them */
 };
 
 /**
  * Create the server for domid, map its page, bind its ports, enable it.
- * Returns ST_OK; ST_ACCES when a step is refused for lack of privilege (the sentence with the cure is
- * logged); ST_NOSUP when this Xen has no ioreq servers; ST_NOENT when there is no such guest; ST_FULL
- * when a limit is reached; ST_HYPERCALL otherwise. On failure nothing is left behind.
+ * Returns ST_OK; ST_ACCES when a step is refused for lack of privilege (the sentence with the cure
+ * is logged); ST_NOSUP when this Xen has no ioreq servers; ST_NOENT when there is no such guest;
+ * ST_FULL when a limit is reached; ST_HYPERCALL otherwise. On failure nothing is left behind.
  */
 enum status ioreq_server_create(struct ioreq_server *srv, u16 domid);
 /** Answer who still waits, give everything back. The ranges' handlers are not called any more. */
 void ioreq_server_destroy(struct ioreq_server *srv);
-/** False once the guest is being destroyed, also while our mappings keep it from vanishing. One hypercall. */
+/** False once the guest is being destroyed, also while our mappings keep it from vanishing. One
+ * hypercall. */
 bool ioreq_guest_alive(const struct ioreq_server *srv);
 
 /** Claim [base, base + bytes). ST_OK, ST_INVAL (overlap, wrap), ST_FULL, ST_HYPERCALL. */

@@ -101,9 +101,10 @@ const char *xen_errno_name(long error)
 }
 
 /*
- * Xen looks in this order: is the call there (ENOSYS), is there such a domain (ESRCH), may we (EPERM from
- * the dummy or SILO policy, EACCES from FLASK). Domain 0 is the one domain that nearly always exists and
- * never is a guest of ours, so what it answers tells the policy; asking for its vCPU count changes nothing.
+ * Xen looks in this order: is the call there (ENOSYS), is there such a domain (ESRCH), may we
+ * (EPERM from the dummy or SILO policy, EACCES from FLASK). Domain 0 is the one domain that nearly
+ * always exists and never is a guest of ours, so what it answers tells the policy; asking for its
+ * vCPU count changes nothing.
  */
 enum status xen_privilege_probe(void)
 {
@@ -121,15 +122,18 @@ enum status xen_privilege_probe(void)
                  xen_errno_name(rc));
         return ST_NOSUP;
     case XEN_EPERM:
-        log_info("privilege: none of our own (EPERM (1), dummy or SILO policy): a guest can be served "
-                 "once set-target names it, exactly one; for several boot Xen with xsm=flask and our policy");
+        log_info(
+            "privilege: none of our own (EPERM (1), dummy or SILO policy): a guest can be served "
+            "once set-target names it, exactly one; for several boot Xen with xsm=flask and our policy");
         return ST_ACCES;
     case XEN_EACCES:
-        log_info("privilege: FLASK decides (EACCES (13) for Dom0, as it should be): guests that the "
-                 "policy module allows can be served");
+        log_info(
+            "privilege: FLASK decides (EACCES (13) for Dom0, as it should be): guests that the "
+            "policy module allows can be served");
         return ST_ACCES;
     case XEN_ESRCH:
-        log_info("privilege: no Dom0 to ask about (ESRCH (3)): each guest will show what is allowed");
+        log_info(
+            "privilege: no Dom0 to ask about (ESRCH (3)): each guest will show what is allowed");
         return ST_ACCES;
     default:
         log_warn("privilege: the probe answered %s (%ld), which docs/privilege.md does not know",

@@ -27,17 +27,17 @@ enum status xen_param_get(enum xen_param param, u64 *value);
 /** Write to the hypervisor's console (HYPERVISOR_console_io): 0 or a negative errno. */
 long xen_console_write(const char *text, usize bytes);
 
-/** End our domain as crashed: the toolstack's on_crash= decides what follows. Returns if Xen refuses. */
+/** End our domain as crashed: the toolstack's on_crash= decides what follows. Returns if Xen
+ * refuses. */
 void xen_shutdown_crash(void);
 
 /** "EPERM" for 1 or -1 and so on; "?" for a number we do not know. */
 const char *xen_errno_name(long error);
 
 /**
- * What may we do here? Asks with two harmless calls, needs no guest, and says it in one log line with
- * the cure. docs/privilege.md explains each line.
- *   ST_OK     control domain: every guest can be served
- *   ST_ACCES  nothing known yet: FLASK or set_target decide per guest
- *   ST_NOSUP  this Xen has no ioreq server: virtio cannot be served to anybody
+ * What may we do here? Asks with two harmless calls, needs no guest, and says it in one log line
+ * with the cure. docs/privilege.md explains each line. ST_OK     control domain: every guest can be
+ * served ST_ACCES  nothing known yet: FLASK or set_target decide per guest ST_NOSUP  this Xen has
+ * no ioreq server: virtio cannot be served to anybody
  */
 enum status xen_privilege_probe(void);

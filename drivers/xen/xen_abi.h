@@ -2,9 +2,9 @@
 /*
  * xen_abi.h - the one door to Xen's public headers (Debian package libxen-dev).
  *
- * The interface version is pinned, so that structures keep their layout whatever release the package
- * has; Xen 4.17 to 4.22 accept it. Hosted x86-64 builds see the x86 flavour of the same structures:
- * everything we use has the same members there, and code goes through the members only.
+ * The interface version is pinned, so that structures keep their layout whatever release the
+ * package has; Xen 4.17 to 4.22 accept it. Hosted x86-64 builds see the x86 flavour of the same
+ * structures: everything we use has the same members there, and code goes through the members only.
  */
 #pragma once
 #pragma GCC system_header

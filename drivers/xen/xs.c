@@ -35,7 +35,8 @@ void xs_init(struct xs *xs, void *page, u32 port)
     evtchn_mask(port);
 }
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------
+ */
 
 static struct xs_slot *slot_free(struct xs *xs)
 {
@@ -82,7 +83,8 @@ static enum status request(struct xs *xs, enum xs_type type, u32 tx, const char 
 
 enum status xs_read(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx, u32 arg)
 {
-    return request(xs, XST_READ, tx, path, NULL, (struct xs_slot){.fn = fn, .ctx = ctx, .arg = arg});
+    return request(xs, XST_READ, tx, path, NULL,
+                   (struct xs_slot){.fn = fn, .ctx = ctx, .arg = arg});
 }
 
 enum status xs_write(struct xs *xs, u32 tx, const char *path, const char *value, xs_reply_fn fn,
@@ -92,7 +94,8 @@ enum status xs_write(struct xs *xs, u32 tx, const char *path, const char *value,
                    (struct xs_slot){.fn = fn, .ctx = ctx, .arg = arg});
 }
 
-enum status xs_directory(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx, u32 arg)
+enum status xs_directory(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx,
+                         u32 arg)
 {
     return request(xs, XST_DIRECTORY, tx, path, NULL,
                    (struct xs_slot){.fn = fn, .ctx = ctx, .arg = arg});
@@ -105,7 +108,8 @@ enum status xs_rm(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void 
 
 enum status xs_tx_start(struct xs *xs, xs_reply_fn fn, void *ctx, u32 arg)
 {
-    return request(xs, XST_TX_START, 0, "", NULL, (struct xs_slot){.fn = fn, .ctx = ctx, .arg = arg});
+    return request(xs, XST_TX_START, 0, "", NULL,
+                   (struct xs_slot){.fn = fn, .ctx = ctx, .arg = arg});
 }
 
 enum status xs_tx_end(struct xs *xs, u32 tx, bool commit, xs_reply_fn fn, void *ctx, u32 arg)
@@ -159,7 +163,8 @@ u32 xs_reply_tx(const struct xs_reply *reply)
     return (u32)tx;
 }
 
-/* --- answers ----------------------------------------------------------------------------------- */
+/* --- answers -----------------------------------------------------------------------------------
+ */
 
 /** The slot is free before the callback runs, which may use it for its next request. */
 static void slot_finish(struct xs *xs, struct xs_slot *slot, const struct xs_reply *reply)
@@ -175,7 +180,8 @@ static void slot_finish(struct xs *xs, struct xs_slot *slot, const struct xs_rep
 
 static void client_break(struct xs *xs, const char *why)
 {
-    log_error("xenstore: %s: no devices come or go from now on, those that are there are served on", why);
+    log_error("xenstore: %s: no devices come or go from now on, those that are there are served on",
+              why);
     xs->broken = true;
     for (u32 i = 0; i < XS_SLOTS; i++) {
         if (xs->slot[i].req_id) {
@@ -225,7 +231,8 @@ static void reply_take(struct xs *xs, const struct xs_header *header, const u8 *
     slot_finish(xs, slot, &reply);
 }
 
-/** Bytes still missing of the message in xs->in; 0: it is complete. ST_PROTO: its length is nonsense. */
+/** Bytes still missing of the message in xs->in; 0: it is complete. ST_PROTO: its length is
+ * nonsense. */
 static enum status message_missing(const struct xs *xs, struct xs_header *header, u32 *missing)
 {
     enum status st;
@@ -351,7 +358,8 @@ static u32 expire(struct xs *xs)
     return count;
 }
 
-/* --- the poll loop's view ------------------------------------------------------------------------ */
+/* --- the poll loop's view ------------------------------------------------------------------------
+ */
 
 u32 xs_poll(void *ctx, u32 budget)
 {

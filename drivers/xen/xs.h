@@ -5,23 +5,25 @@
  *   page (shared):  req[1024] req_prod -->  xenstored        we own req_prod and rsp_cons
  *                   rsp[1024] <-- rsp_prod  xenstored        its indices are checked at every look
  *
- * Nothing here waits. Requests take one of XS_SLOTS slots until the answer or XS_TIMEOUT_NS; what does not
- * fit into the ring yet waits in an outgoing buffer. Every accepted request calls back exactly once, from
- * xs_poll(), never from inside the call that made it. Watches cost no memory however often they fire.
+ * Nothing here waits. Requests take one of XS_SLOTS slots until the answer or XS_TIMEOUT_NS; what
+ * does not fit into the ring yet waits in an outgoing buffer. Every accepted request calls back
+ * exactly once, from xs_poll(), never from inside the call that made it. Watches cost no memory
+ * however often they fire.
  *
- * Indices further apart than the ring is long, or a length above the protocol's: the client is broken for
- * good, says so once, ends all requests with ST_IO, and the disks that are served go on.
+ * Indices further apart than the ring is long, or a length above the protocol's: the client is
+ * broken for good, says so once, ends all requests with ST_IO, and the disks that are served go on.
  */
 #pragma once
 
 #include "drivers/xen/xs_wire.h"
 
-#define XS_SLOTS       32   /* requests awaiting their answer */
+#define XS_SLOTS       32 /* requests awaiting their answer */
 #define XS_WATCHES_MAX 4
 #define XS_OUT_BYTES   8192 /* requests waiting for room in the ring, power of two */
 
-/** An answer. status: ST_OK, ST_NOENT, ST_ACCES, ST_AGAIN (transaction must be repeated), ST_FULL (quota),
- *  ST_TIMEOUT, ST_PROTO, ST_IO. data is valid during the callback only, and not NUL-terminated. */
+/** An answer. status: ST_OK, ST_NOENT, ST_ACCES, ST_AGAIN (transaction must be repeated), ST_FULL
+ * (quota), ST_TIMEOUT, ST_PROTO, ST_IO. data is valid during the callback only, and not
+ * NUL-terminated. */
 struct xs_reply {
     enum status status;
     const u8 *data;
@@ -29,8 +31,8 @@ struct xs_reply {
 };
 
 typedef void (*xs_reply_fn)(void *ctx, u32 arg, const struct xs_reply *reply);
-/** path is what changed, relative when the watch was; untrusted text. The first call comes at once, as
- *  xenstored confirms every new watch with an event: treat it as "look". */
+/** path is what changed, relative when the watch was; untrusted text. The first call comes at once,
+ * as xenstored confirms every new watch with an event: treat it as "look". */
 typedef void (*xs_watch_fn)(void *ctx, const char *path);
 
 struct xs_slot {
@@ -66,12 +68,14 @@ struct xs {
 /** page: the mapped frame of XEN_PARAM_STORE_PFN; port: XEN_PARAM_STORE_EVTCHN. */
 void xs_init(struct xs *xs, void *page, u32 port);
 
-/* Requests. ST_OK: accepted, fn will be called once. ST_AGAIN: no slot or no room, try after xs_poll().
- * ST_INVAL, ST_RANGE: bad text. ST_IO: broken. tx is 0 outside a transaction. fn may be NULL. */
+/* Requests. ST_OK: accepted, fn will be called once. ST_AGAIN: no slot or no room, try after
+ * xs_poll(). ST_INVAL, ST_RANGE: bad text. ST_IO: broken. tx is 0 outside a transaction. fn may be
+ * NULL. */
 enum status xs_read(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx, u32 arg);
 enum status xs_write(struct xs *xs, u32 tx, const char *path, const char *value, xs_reply_fn fn,
                      void *ctx, u32 arg);
-enum status xs_directory(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx, u32 arg);
+enum status xs_directory(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx,
+                         u32 arg);
 enum status xs_rm(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx, u32 arg);
 /** The reply's data is the transaction's number in decimal: xs_reply_tx(). */
 enum status xs_tx_start(struct xs *xs, xs_reply_fn fn, void *ctx, u32 arg);

@@ -11,9 +11,9 @@
 #include "start/base/status.h"
 #include "start/base/types.h"
 
-#define XS_HEADER_BYTES  16
-#define XS_PAYLOAD_MAX   4096 /* [XENSTORE] XENSTORE_PAYLOAD_MAX */
-#define XS_REQUEST_MAX   (XS_PATH_MAX + XS_VALUE_MAX) /* payload of a request of ours */
+#define XS_HEADER_BYTES 16
+#define XS_PAYLOAD_MAX  4096                         /* [XENSTORE] XENSTORE_PAYLOAD_MAX */
+#define XS_REQUEST_MAX  (XS_PATH_MAX + XS_VALUE_MAX) /* payload of a request of ours */
 
 /** Message types we use; the numbers are the protocol's. */
 enum xs_type {
@@ -39,9 +39,10 @@ struct xs_message {
 };
 
 /**
- * Build a request with one or two strings. The first always ends in a NUL on the wire; the second is a
- * value for XST_WRITE (sent without NUL) or a further string (with NUL). second may be NULL.
- * ST_OK; ST_INVAL when a string is empty where the protocol wants one; ST_RANGE when it does not fit.
+ * Build a request with one or two strings. The first always ends in a NUL on the wire; the second
+ * is a value for XST_WRITE (sent without NUL) or a further string (with NUL). second may be NULL.
+ * ST_OK; ST_INVAL when a string is empty where the protocol wants one; ST_RANGE when it does not
+ * fit.
  */
 enum status xs_encode(struct xs_message *msg, enum xs_type type, u32 req_id, u32 tx_id,
                       const char *first, const char *second);
@@ -64,10 +65,12 @@ enum status xs_decode_event(const u8 *payload, u32 bytes, const char **path, con
  */
 enum status xs_decode_value(const u8 *payload, u32 bytes, char *text, u32 max);
 
-/** The next name of an XST_DIRECTORY payload from *at on, or NULL at the end or when it is malformed. */
+/** The next name of an XST_DIRECTORY payload from *at on, or NULL at the end or when it is
+ * malformed. */
 const char *xs_directory_next(const u8 *payload, u32 bytes, u32 *at);
 
-/** A decimal number without sign, blanks or leading garbage. ST_OK, ST_PROTO, ST_RANGE (above max). */
+/** A decimal number without sign, blanks or leading garbage. ST_OK, ST_PROTO, ST_RANGE (above max).
+ */
 enum status xs_parse_decimal(const char *text, u64 max, u64 *value);
 /** The same, or hexadecimal after 0x. */
 enum status xs_parse_number(const char *text, u64 max, u64 *value);

@@ -50,7 +50,8 @@ static struct {
     u64 gpa;
 } handle[256];
 
-/* --- machine -------------------------------------------------------------------------------------- */
+/* --- machine
+ * -------------------------------------------------------------------------------------- */
 
 _Noreturn static void complain(const char *what)
 {
@@ -92,9 +93,9 @@ static void frame_hide(u64 gfn)
 static void region_make(void)
 {
     u64 bytes = FAKE_REGION_BYTES + MIB(2);
-    u8 *at = fake_xen.region ? (u8 *)(uintptr_t)fake_xen.region
-                             : mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                                    -1, 0);
+    u8 *at = fake_xen.region
+                 ? (u8 *)(uintptr_t)fake_xen.region
+                 : mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (at == MAP_FAILED) {
         complain("no address space");
@@ -158,7 +159,8 @@ void fake_xen_fail_op(unsigned hypercall_number, unsigned op, long error)
     fail_op_error = error;
 }
 
-/* --- guests ------------------------------------------------------------------------------------------ */
+/* --- guests
+ * ------------------------------------------------------------------------------------------ */
 
 static struct fake_guest *guest_by_id(u16 domid)
 {
@@ -219,7 +221,8 @@ u8 *fake_guest_byte(struct fake_guest *guest, u64 addr)
     return guest->memory + (addr - FAKE_GUEST_BASE);
 }
 
-/* --- event channels ------------------------------------------------------------------------------------ */
+/* --- event channels
+ * ------------------------------------------------------------------------------------ */
 
 void fake_event(u32 p)
 {
@@ -234,7 +237,8 @@ void fake_event(u32 p)
         return;
     }
     if (__atomic_fetch_or((u64 *)&shared->vcpu_info[0].evtchn_pending_sel, BIT64(word),
-                          __ATOMIC_SEQ_CST) & BIT64(word)) {
+                          __ATOMIC_SEQ_CST) &
+        BIT64(word)) {
         return;
     }
     if (!__atomic_exchange_n(&shared->vcpu_info[0].evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST)) {
@@ -352,7 +356,8 @@ u32 fake_ports_open(void)
     return count;
 }
 
-/* --- rights ---------------------------------------------------------------------------------------------- */
+/* --- rights
+ * ---------------------------------------------------------------------------------------------- */
 
 static long may(u16 domid, u32 right)
 {
@@ -370,7 +375,8 @@ static long may(u16 domid, u32 right)
     }
 }
 
-/* --- our guest-physical space ------------------------------------------------------------------------------ */
+/* --- our guest-physical space
+ * ------------------------------------------------------------------------------ */
 
 static struct frame *frame_of(u64 gfn)
 {
@@ -525,7 +531,8 @@ u32 fake_pages_foreign(void)
     return count;
 }
 
-/* --- device model ------------------------------------------------------------------------------------------ */
+/* --- device model
+ * ------------------------------------------------------------------------------------------ */
 
 static struct ioreq *slot_of(struct fake_guest *g, u32 vcpu)
 {
@@ -577,7 +584,8 @@ static long server_enable(struct fake_guest *g, bool enabled)
     return 0;
 }
 
-static long range_change(struct fake_guest *g, const struct xen_dm_op_ioreq_server_range *arg, bool add)
+static long range_change(struct fake_guest *g, const struct xen_dm_op_ioreq_server_range *arg,
+                         bool add)
 {
     if (arg->type != XEN_DMOP_IO_RANGE_MEMORY || arg->start > arg->end) {
         return -XEN_EINVAL;
@@ -725,7 +733,9 @@ bool fake_guest_resume(struct fake_guest *guest, u32 vcpu, u64 *data)
     return true;
 }
 
-/* --- grants -------------------------------------------------------------------------------------------------- */
+/* --- grants
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static struct fake_grant *grant_of(u16 domid, u32 ref)
 {
@@ -849,7 +859,9 @@ u32 fake_grants_mapped(void)
     return count;
 }
 
-/* --- the call ------------------------------------------------------------------------------------------------ */
+/* --- the call
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static long param_get(struct xen_hvm_param *arg)
 {
@@ -863,8 +875,9 @@ static long param_get(struct xen_hvm_param *arg)
 static long multicall(multicall_entry_t *call, unsigned long count)
 {
     for (unsigned long i = 0; i < count; i++) {
-        call[i].result = (xen_ulong_t)hypercall((unsigned)call[i].op, call[i].args[0], call[i].args[1],
-                                                call[i].args[2], call[i].args[3], call[i].args[4]);
+        call[i].result =
+            (xen_ulong_t)hypercall((unsigned)call[i].op, call[i].args[0], call[i].args[1],
+                                   call[i].args[2], call[i].args[3], call[i].args[4]);
         /* A debug build of Xen spoils everything but the result. */
         memset(call[i].args, 0xaa, sizeof(call[i].args));
     }

@@ -2,24 +2,24 @@
 /*
  * xen.h - a Xen in one process: implements hypercall() of drivers/xen/hypercall.h.
  *
- * It checks rights, numbers and order as Xen does and keeps books, so that a leak shows. Our guest-physical
- * space is real memory at the same address: mapping a guest's page really aliases it, and an access to
- * what is not mapped is a fault. Tests play the guests and the toolstack.
+ * It checks rights, numbers and order as Xen does and keeps books, so that a leak shows. Our
+ * guest-physical space is real memory at the same address: mapping a guest's page really aliases
+ * it, and an access to what is not mapped is a fault. Tests play the guests and the toolstack.
  */
 #pragma once
 
 #include "start/base/types.h"
 
-#define FAKE_SELF          1   /* our own domid */
-#define FAKE_GUESTS        40
-#define FAKE_VCPUS         64
-#define FAKE_RANGES        16
-#define FAKE_GRANTS        64
-#define FAKE_PORTS         4096
-#define FAKE_XS_PORT       1   /* bound to xenstored from the start */
-#define FAKE_REGION_BYTES  MIB(640)
-#define FAKE_GUEST_BASE    UINT64_C(0x40000000)
-#define FAKE_SPIS          1020
+#define FAKE_SELF         1 /* our own domid */
+#define FAKE_GUESTS       40
+#define FAKE_VCPUS        64
+#define FAKE_RANGES       16
+#define FAKE_GRANTS       64
+#define FAKE_PORTS        4096
+#define FAKE_XS_PORT      1 /* bound to xenstored from the start */
+#define FAKE_REGION_BYTES MIB(640)
+#define FAKE_GUEST_BASE   UINT64_C(0x40000000)
+#define FAKE_SPIS         1020
 
 /** Whose rules: what the errno ladder is about. */
 enum fake_policy {
@@ -66,9 +66,9 @@ struct fake_guest {
 
 struct fake_xen {
     enum fake_policy policy;
-    u32 rights;  /* FAKE_FLASK */
-    u16 target;  /* FAKE_DUMMY, FAKE_SILO */
-    u64 region;  /* FAKE_REGION_BYTES of extended region, 2 MiB aligned */
+    u32 rights;             /* FAKE_FLASK */
+    u16 target;             /* FAKE_DUMMY, FAKE_SILO */
+    u64 region;             /* FAKE_REGION_BYTES of extended region, 2 MiB aligned */
     u32 tables, tables_max; /* second-stage tables in use; ENOMEM above */
     u64 calls, upcalls;
     u32 xs_sends; /* events we sent to xenstored */
@@ -82,14 +82,16 @@ extern struct fake_xen fake_xen;
 /** A new machine: no guests, everything of the old one gone. */
 void fake_xen_reset(enum fake_policy policy);
 
-/** The nth hypercall from now (1: the next) is answered error without being done; 0: none. Multicalls count
- *  as one and so does each call inside. */
+/** The nth hypercall from now (1: the next) is answered error without being done; 0: none.
+ * Multicalls count as one and so does each call inside. */
 void fake_xen_fail(u64 nth, long error);
-/** From now on each call of memory, event, dm, grant operation op of hypercall number is answered error. */
+/** From now on each call of memory, event, dm, grant operation op of hypercall number is answered
+ * error. */
 void fake_xen_fail_op(unsigned hypercall_number, unsigned op, long error);
 
 struct fake_guest *fake_guest_make(u16 domid, u32 vcpus, u64 memory_bytes);
-/** What xl destroy does to it: event channels close at once; it is gone when nothing holds its pages. */
+/** What xl destroy does to it: event channels close at once; it is gone when nothing holds its
+ * pages. */
 void fake_guest_kill(struct fake_guest *guest);
 /** True when the domain has vanished: no zombie. */
 bool fake_guest_gone(const struct fake_guest *guest);
@@ -97,7 +99,8 @@ bool fake_guest_gone(const struct fake_guest *guest);
 u8 *fake_guest_byte(struct fake_guest *guest, u64 addr);
 
 /** The vCPU accesses a device. False: no enabled server claims it (a data abort in the guest). */
-bool fake_guest_access(struct fake_guest *guest, u32 vcpu, u64 addr, u32 size, bool write, u64 data);
+bool fake_guest_access(struct fake_guest *guest, u32 vcpu, u64 addr, u32 size, bool write,
+                       u64 data);
 /** Any ioreq, however odd. */
 struct fake_ioreq {
     u64 addr, data;
@@ -115,13 +118,14 @@ void fake_event(u32 port);
 bool fake_upcall_pending(void);
 
 /* Books: 0 everywhere means nothing was left behind. */
-u32 fake_ports_open(void);     /* opened by us */
-u32 fake_pages_foreign(void);  /* guests' pages in our space */
+u32 fake_ports_open(void);    /* opened by us */
+u32 fake_pages_foreign(void); /* guests' pages in our space */
 u32 fake_grants_mapped(void);
 u32 fake_servers(void);
 
-/* --- a small xenstored (xenstored.c) --------------------------------------------------------------
- * Paths are absolute, or relative to /local/domain/FAKE_SELF. */
+/* --- a small xenstored (xenstored.c)
+ * -------------------------------------------------------------- Paths are absolute, or relative to
+ * /local/domain/FAKE_SELF. */
 void fake_xs_reset(void);
 void *fake_xs_page(void);
 void fake_xs_set(const char *path, const char *value);

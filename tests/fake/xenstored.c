@@ -10,10 +10,10 @@
 
 #include "drivers/xen/xen_abi.h"
 
-#define NODES 2048
-#define TXS   10
-#define TX_OPS 8
-#define WATCHES 8
+#define NODES     2048
+#define TXS       10
+#define TX_OPS    8
+#define WATCHES   8
 #define OUT_BYTES (1u << 20)
 
 static struct {
@@ -64,7 +64,8 @@ static bool below(const char *path, const char *prefix)
     return strncmp(path, prefix, length) == 0 && (path[length] == 0 || path[length] == '/');
 }
 
-/* --- answers ---------------------------------------------------------------------------------------- */
+/* --- answers
+ * ---------------------------------------------------------------------------------------- */
 
 static void flush(void)
 {
@@ -112,7 +113,8 @@ static void refuse(const struct xsd_sockmsg *req, const char *error)
     message(XS_ERROR, req->req_id, req->tx_id, error, (u32)strlen(error) + 1);
 }
 
-/* --- the tree -------------------------------------------------------------------------------------------- */
+/* --- the tree
+ * -------------------------------------------------------------------------------------------- */
 
 static void watches_fire(const char *path)
 {
@@ -120,7 +122,8 @@ static void watches_fire(const char *path)
         if (watch[i].path && (below(path, watch[i].path) || below(watch[i].path, path))) {
             char text[600];
             const char *shown = below(path, watch[i].path) ? path : watch[i].path;
-            int bytes = snprintf(text, sizeof(text), "%s%c%s", shown + watch[i].cut, 0, watch[i].token);
+            int bytes =
+                snprintf(text, sizeof(text), "%s%c%s", shown + watch[i].cut, 0, watch[i].token);
 
             message(XS_WATCH_EVENT, 0, 0, text, (u32)bytes + 1);
         }
@@ -208,7 +211,8 @@ bool fake_xs_exists(const char *path)
     return false;
 }
 
-/* --- transactions ----------------------------------------------------------------------------------------- */
+/* --- transactions
+ * ----------------------------------------------------------------------------------------- */
 
 static u32 tx_find(u32 id)
 {
@@ -307,7 +311,8 @@ static void change(const struct xsd_sockmsg *req, const char *path, const char *
     }
 }
 
-/* --- requests ---------------------------------------------------------------------------------------------- */
+/* --- requests
+ * ---------------------------------------------------------------------------------------------- */
 
 static void directory(const struct xsd_sockmsg *req, const char *path)
 {
@@ -329,7 +334,8 @@ static void directory(const struct xsd_sockmsg *req, const char *path)
         }
         name = node[i].path + length + 1;
         name_bytes = (u32)strcspn(name, "/");
-        while (at < bytes && (strlen(names + at) != name_bytes || memcmp(names + at, name, name_bytes))) {
+        while (at < bytes &&
+               (strlen(names + at) != name_bytes || memcmp(names + at, name, name_bytes))) {
             at += (u32)strlen(names + at) + 1;
         }
         if (at >= bytes && bytes + name_bytes + 1 <= sizeof(names)) {

@@ -65,7 +65,8 @@ static void unmasked_event_raises_an_upcall_each_time_it_was_drained(void **stat
     }
 }
 
-/* The window between drain and mask: the upcall stays set, and Xen makes no second one while it is. */
+/* The window between drain and mask: the upcall stays set, and Xen makes no second one while it is.
+ */
 static void event_between_drain_and_mask_does_not_silence_the_next(void **state)
 {
     u32 port = open_port();

@@ -51,7 +51,8 @@ static void what_does_not_fit_is_refused(void **state)
 
     (void)state;
     assert_int_equal(extregion_alloc(MIB(65), 4096, &a), ST_FULL);
-    assert_int_equal(extregion_alloc(MIB(64), MIB(2), &a), ST_FULL); /* the large one is not aligned */
+    assert_int_equal(extregion_alloc(MIB(64), MIB(2), &a),
+                     ST_FULL); /* the large one is not aligned */
     assert_int_equal(extregion_alloc(MIB(64), 4096, &a), ST_OK);
 }
 
