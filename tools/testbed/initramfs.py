@@ -5,8 +5,10 @@ The kernel unpacks concatenated archives one over the other, so what changes oft
 job script) travels in a small archive of its own behind the large one.
 """
 
+import os
 import pathlib
 import re
+import tempfile
 
 from . import packages, util
 from .util import TestbedError
@@ -89,15 +91,50 @@ class Sysroot:
                 return root / path
         return None
 
-    def program(self, path, at=None):
-        """Add a program (a path inside the packages) with all libraries it needs."""
+    def program(self, path, at=None, hollow=()):
+        """Add a program (a path inside the packages) with all libraries it needs.
+
+        Libraries named in hollow are replaced by empty ones, see _hollow().
+        """
         source = self._find(path)
         if source is None:
             raise TestbedError(f"no package of ours holds {path}: has it moved? Look at WANTED "
                                "in tools/testbed/packages.py")
         source = source.resolve()
         self.tree.file(at or path, source, 0o755)
+        for name in hollow:
+            self._hollow(source, name)
         self._libraries(source)
+
+    def _hollow(self, program, name):
+        """Add a library with the symbols that a program wants of it, each failing when called.
+
+        fio is linked against the clients of six storage clusters, 50 MB with what they need. They
+        are only called when a job asks for their engines, yet every guest would carry them.
+        """
+        real = self._find(f"{LIB_DIRS[0]}/{name}")
+        if real is None:
+            raise TestbedError(f"{program.name} has no library {name} to leave out any more")
+        wanted = _symbols(program, defined=False)
+        versions = {}
+        for symbol in sorted(wanted & _symbols(real, defined=True)):
+            base, _, version = symbol.partition("@")
+            versions.setdefault(version, []).append(base)
+        code = "".join(f"long {s}(void);\nlong {s}(void) {{ return -1; }}\n"
+                       for names in versions.values() for s in names)
+        script = "".join(f"{v} {{ global: {' '.join(n + ';' for n in names)} }};\n"
+                         for v, names in versions.items() if v)
+        cross = os.environ.get("CROSS_COMPILE", "aarch64-linux-gnu-")
+        with tempfile.TemporaryDirectory(prefix="testbed-") as where:
+            folder = pathlib.Path(where)
+            (folder / "a.c").write_text(code)
+            (folder / "a.map").write_text(script)
+            argv = [cross + "gcc", "-shared", "-nostdlib", "-fno-builtin", "-Wl,--build-id=none",
+                    f"-Wl,-soname,{name}", "-o", folder / "a.so", folder / "a.c"]
+            if script:
+                argv.append(f"-Wl,--version-script={folder / 'a.map'}")
+            util.output(argv)
+            self.tree.file(f"{LIB_DIRS[0]}/{name}", folder / "a.so", 0o755)
 
     def library(self, name):
         """Add a library by its soname, for what is loaded at run time only."""
@@ -123,6 +160,17 @@ class Sysroot:
         extra = [d.lstrip("/") for d in runpath.group(1).split(":")] if runpath else []
         for name in re.findall(r"\(NEEDED\).*\[(.*)\]", text):
             self._library(name, extra)
+
+
+def _symbols(path, defined):
+    """Return the dynamic symbols NAME or NAME@VERSION that a file defines, or leaves undefined."""
+    text = util.output([READELF, "-W", "--dyn-syms", path])
+    found = set()
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) >= 8 and fields[3] == "FUNC" and (fields[6] != "UND") == defined:
+            found.add(fields[7].replace("@@", "@"))
+    return found
 
 
 def add_modules(tree, names):

@@ -24,6 +24,8 @@ WANTED = ("busybox-static", "fio", "e2fsprogs", "fdisk", "util-linux", "mount", 
           "xen-utils-{xen}", "xen-utils-common", "xenstore-utils", "libgcc-s1", "libc6")
 # Raise when the way of unpacking changes, so that older results are not used.
 UNPACK_FORMAT = "2"
+# Dom0's tools for the older hypervisor: they must have its version.
+WANTED_OLD = ("xen-utils-{xen}",)
 CURE = ("Is the network there, and does the mirror in build/testbed/apt-arm64/sources.list carry "
         "the suites of tools/testbed/suites.conf? `-m tools.testbed fetch --update` renews lists.")
 
@@ -70,15 +72,22 @@ def _closure(conf, names, suite):
     return {name: version.replace("%3a", ":") for name, version in files}
 
 
+def _is_library(name):
+    """Say whether a package is a shared library that a program of ours may need."""
+    return name.startswith(("lib", "zlib")) and not re.match(
+        r"libpython|libpam|libaudit-|libperl|libsemanage", name)
+
+
 def _resolve(conf):
     """Turn our list of names into exact (package, version) pairs per use."""
     pins = util.suites()
     suite, old = pins["GUEST_SUITE"], pins["OLD_XEN_SUITE"]
     wanted = [n.format(xen=pins["XEN_VERSION"]) for n in WANTED]
     closure = _closure(conf, wanted, suite)
-    root = {n: v for n, v in closure.items()
-            if n in wanted or (n.startswith(("lib", "zlib")) and not re.match(r"libpython|libpam|libaudit-"
-                                                                    r"|libperl|libsemanage", n))}
+    root = {n: v for n, v in closure.items() if n in wanted or _is_library(n)}
+    wanted_old = [n.format(xen=pins["OLD_XEN_VERSION"]) for n in WANTED_OLD]
+    root_old = {n: v for n, v in _closure(conf, wanted_old, old).items()
+                if n in wanted_old or _is_library(n)}
     kernels = [n for n in _depends(conf, "linux-image-cloud-arm64", suite)
                if re.match(r"linux-image-\d", n)]
     if len(kernels) != 1:
@@ -91,6 +100,7 @@ def _resolve(conf):
     if source is None:
         raise TestbedError(f"no source package xen in the lists of {suite}. {CURE}")
     return {"root": root,
+            "root-old": root_old,
             "kernel": {kernels[0]: _version(conf, kernels[0], suite)},
             "xen": {xen: version},
             "xen-old": {old_xen: _version(conf, old_xen, old)},
@@ -100,7 +110,7 @@ def _resolve(conf):
 def lock(update=False):
     """Return the exact packages in use, {group: {name: version}}, resolving them at first use."""
     path = CACHE / "packages.lock"
-    key = util.digest(HERE / "suites.conf", HERE / "apt.sh", repr(WANTED), UNPACK_FORMAT)
+    key = util.digest(HERE / "suites.conf", HERE / "apt.sh", repr(WANTED + WANTED_OLD), UNPACK_FORMAT)
     with util.locked("packages"):
         if path.exists() and not update:
             data = json.loads(path.read_text())

@@ -18,7 +18,9 @@ XENSTORE_TOOLS = ("read", "write", "ls", "list", "rm", "watch", "exists", "chmod
 DOM0_XEN = ("xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0", "init-dom0less",
             "xen-diag", "xentop", "flask-loadpolicy", "flask-getenforce", "flask-setenforce",
             "xenlockprof", "xenperf", "xentrace", "libxl-save-helper")
-GUEST_PROGRAMS = ("usr/bin/fio", "usr/sbin/mke2fs", "usr/sbin/e2fsck", "usr/sbin/dumpe2fs",
+FIO_HOLLOW = ("librbd.so.1", "librados.so.2", "libgfapi.so.0", "libnbd.so.0", "libnfs.so.14",
+              "libibverbs.so.1", "librdmacm.so.1", "libpmem.so.1")
+GUEST_PROGRAMS = ("usr/sbin/mke2fs", "usr/sbin/e2fsck", "usr/sbin/dumpe2fs",
                   "usr/sbin/debugfs", "usr/sbin/resize2fs", "usr/sbin/tune2fs",
                   "usr/sbin/sfdisk", "usr/sbin/fdisk", "usr/sbin/blkdiscard",
                   "usr/sbin/blockdev", "usr/bin/lsblk", "usr/sbin/blkzone", "usr/bin/taskset",
@@ -49,7 +51,7 @@ def dom0(xen_version):
     """Return the archive with Dom0's root for the tools of one Xen version ('4.20', '4.17')."""
     pins = util.suites()
     group = "root" if xen_version == pins["XEN_VERSION"] else "root-old"
-    scripts = _scripts("dom0-init", "agent", "block-script", "bridge")
+    scripts = _scripts("dom0-init", "agent", "block-script", "bridge", "lib.sh")
 
     def make():
         roots = [packages.unpacked(group)]
@@ -65,6 +67,7 @@ def dom0(xen_version):
         tree.file("init", ROOTFS / "dom0-init", 0o755)
         tree.file("usr/sbin/agent", ROOTFS / "agent", 0o755)
         tree.file("usr/sbin/bridge", ROOTFS / "bridge", 0o755)
+        tree.file("testbed/lib.sh", ROOTFS / "lib.sh")
         tree.file("etc/xen/xl.conf", XL_CONF)
         tree.file("etc/xen/scripts/block", ROOTFS / "block-script", 0o755)
         # libxl looks for its scripts below the prefix that Debian built it with.
@@ -76,11 +79,13 @@ def dom0(xen_version):
 
 def guest():
     """Return the archive with a guest's root: fio, file systems, front ends, driver domain."""
-    scripts = _scripts("guest-init", "agent", "block-script", "driver-domain")
+    scripts = _scripts("guest-init", "agent", "block-script", "driver-domain",
+                       "driver-job")
 
     def make():
         tree, sysroot = initramfs.base_tree(packages.unpacked("root"))
         initramfs.add_modules(tree, GUEST_MODULES)
+        sysroot.program("usr/bin/fio", hollow=FIO_HOLLOW)
         for path in GUEST_PROGRAMS:
             sysroot.program(path)
         for name in ("ext2", "ext3", "ext4"):
@@ -92,6 +97,7 @@ def guest():
         tree.file("init", ROOTFS / "guest-init", 0o755)
         tree.file("usr/sbin/agent", ROOTFS / "agent", 0o755)
         tree.file("usr/sbin/driver-domain", ROOTFS / "driver-domain", 0o755)
+        tree.file("testbed/driver", ROOTFS / "driver-job")
         tree.file("usr/lib/testbed/block", ROOTFS / "block-script", 0o755)
         return tree
 
