@@ -179,10 +179,21 @@ static bool record_ok(u64 fp)
     return is_aligned(fp, 16) && inside(fp, stack_bottom, stack_top);
 }
 
+/** A recursion is one line and a count, so that the chain shows who began it. */
+static void report_repeats(u32 repeats)
+{
+    if (repeats != 0) {
+        log_error("  (the same %u more times)", repeats);
+    }
+}
+
+/** Each frame lies above the one before: the stack's size bounds the loop. */
 static void report_calls(const struct trap_frame *frame)
 {
     u64 fp = frame->x[29];
+    u64 previous = 0;
     u32 number = 0;
+    u32 repeats = 0;
 
     log_error("call chain (image at 0x%llx):", (unsigned long long)(uintptr_t)image_start);
     report_frame(number++, frame->elr, "");
@@ -193,12 +204,20 @@ static void report_calls(const struct trap_frame *frame)
         if (!inside(record[1], image_start, text_end)) {
             break; /* entry.S: the first call has no return address */
         }
-        report_frame(number++, record[1], "");
+        if (record[1] == previous) {
+            repeats++;
+        } else {
+            report_repeats(repeats);
+            report_frame(number++, record[1], "");
+            previous = record[1];
+            repeats = 0;
+        }
         if (record[0] <= fp) {
             break; /* callers live above; anything else is damage or the end */
         }
         fp = record[0];
     }
+    report_repeats(repeats);
     if (number == FRAMES_MAX) {
         log_error("  (more callers are not shown)");
     }

@@ -4,9 +4,9 @@
 
     tools/backtrace.py [--elf build/caisson.elf] [LOG]        reads standard input without LOG
 
-A report's call chain names each address as an offset into the image, "#2 0x0000000040204480 +0x4480".
-The offset is the address in the ELF file, which addr2line translates; for a return address, the byte
-before it, so that the line is the call's and not the next one's. Inlined calls are shown too.
+A report's call chain names each address as an offset into the image, "#2 0x4020448c +0x448c".
+The offset is the address in the ELF file, which addr2line translates; for a return address, the
+byte before it, so that the line is the call's and not the next one's. Inlined calls are shown too.
 The log may hold other consoles' prefixes before the lines, and several reports.
 
 Exit status: 0 when a report was found, 1 when there is none, 2 when something is missing.
@@ -19,8 +19,8 @@ import subprocess
 import sys
 
 FRAME = re.compile(r"#(\d+) 0x[0-9a-f]+ \+0x([0-9a-f]+)( \(link register\))?")
-CAUSE = re.compile(r"(panic|exception): .*")
-PLACE = re.compile(r"at address 0x[0-9a-f]+, .*")
+TEXT = re.compile(r"(panic|exception): .*|  at address 0x[0-9a-f]+, .*"
+                  r"|  \(the same \d+ more times\)")
 
 
 def find_frames(lines):
@@ -30,7 +30,7 @@ def find_frames(lines):
         if frame:
             yield "frame", int(frame[1]), int(frame[2], 16), frame[3] or ""
             continue
-        text = CAUSE.search(line) or PLACE.search(line)
+        text = TEXT.search(line)
         if text:
             yield "text", text[0]
 

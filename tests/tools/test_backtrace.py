@@ -35,6 +35,7 @@ REPORT = """\
 [    0.258267] error: call chain (image at 0x40200000):
 [    0.258482] error:   #0 0x{0:016x} +0x{1:x}
 [    0.258637] error:   #1 0x{2:016x} +0x{3:x} (link register)
+[    0.258637] error:   (the same 7 more times)
 [    0.259290] error:   #2 0x{4:016x} +0x{5:x}
 [    0.259495] error:   #3 0x0000000000000010 not our code
 """
@@ -86,6 +87,7 @@ def test_the_cause_is_repeated_and_other_lines_are_not(tmp_path, monkeypatch):
     backtrace.print_report(str(elf), report.splitlines(), out)
     assert "exception: data access, read" in out.getvalue()
     assert "at address 0x7ead00000ba8, outside the image" in out.getvalue()
+    assert "(the same 7 more times)" in out.getvalue()
     assert "XEN" not in out.getvalue() and "x0 " not in out.getvalue()
 
 
