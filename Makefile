@@ -139,7 +139,7 @@ CHECK_HOST  := $(ENGINE_SRCS) $(FAKE_SRCS) $(wildcard tests/unit/*.c tests/enum/
 HOST_CHECK  := $(COMMON) -D_GNU_SOURCE -O2
 # What clang makes of the image: gcc's flags but those that only gcc knows.
 ARM_CHECK   := --target=aarch64-linux-gnu -nostdlibinc \
-	$(filter-out -mno-outline-atomics -fstack-usage,$(ARM_CFLAGS))
+	$(filter-out -mno-outline-atomics -fstack-usage -flto,$(ARM_CFLAGS))
 
 $(B)/check/gcc/%.ok: % Makefile | $(HEADERS)
 	$(Q)mkdir -p $(@D)
