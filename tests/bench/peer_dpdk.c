@@ -265,6 +265,8 @@ int main(int argc, char **argv)
         return 1;
     }
     pthread_join(thread, NULL);
-    rte_vhost_driver_unregister(argv[1]);
-    return 0;
+    unlink(argv[1]);
+    /* Not through the library's clean-up: it waits for its own threads, which an emulator starves. */
+    fflush(NULL);
+    _exit(0);
 }

@@ -150,10 +150,9 @@ static enum status ring_start(struct vu_session *s, u32 index, const char **why)
     setup.first_idx = ring->base;
     ring->used_told = ring->base;
     vdev_status_write(dev, vdev_status_read(dev) | VIRTIO_STATUS_DRIVER_OK);
-    st = virtq_enable(virtq_of(s, index), &s->mem.gm, &setup);
-    if (st != ST_OK) {
+    if (virtq_enable(virtq_of(s, index), &s->mem.gm, &setup) != ST_OK) {
         *why = "the ring is misaligned, or not wholly in the memory that is shared";
-        return st;
+        return ST_INVAL;
     }
     ring->running = true;
     /* Whoever served the ring before may have turned kicks off, or died before it called. */

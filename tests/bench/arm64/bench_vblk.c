@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bench_vblk.c - instructions per request of the engine on arm64, counted exactly.
+ *
+ * Runs alone on QEMU's virt machine with -icount shift=0,sleep=off and -cpu max, where the virtual counter
+ * ticks at 1 GHz of virtual time, that is once per instruction. The guest is played by prepared rings, so
+ * only the engine runs between two readings of the counter. Compiled with the image's own flags; built a
+ * second time with NO_COPY, where port_copy() returns at once.
+ *
+ * Prints one line per figure: name, tab, value.
+ */
+#include <stdarg.h>
+#include <string.h>
+
+#include "blk/ramdisk.h"
+#include "start/port.h"
+#include "virtio/vblk.h"
+#include "virtio/virtq_layout.h"
+#include "virtio/vmmio.h"
+
+#ifdef NO_COPY
+#define COPY_WORD "without copy"
+#else
+#define COPY_WORD "with copy"
+#endif
+
+#define DEPTH_MAX    64
+#define ROUNDS       1000
+#define REQUEST      4096
+#define GUEST_BYTES  MIB(2)
+#define AT_TABLES    KIB(64)
+#define AT_HEADERS   KIB(128)
+#define AT_STATUS    KIB(192)
+#define AT_DATA      KIB(256)
+#define RING_BYTES   KIB(16)
+#define RING_SIZE    256
+#define DEVICES      16
+
+void bench_say(const char *text);
+int bench_main(void);
+
+static u8 guest[GUEST_BYTES] __attribute__((aligned(2097152)));
+static u8 disk[KIB(512)] __attribute__((aligned(4096)));
+static u32 pins[1];
+static struct gmem gm;
+static struct ramdisk ram;
+static struct vblk_pool pool;
+static struct vblk vb[DEVICES];
+static struct vmmio mmio[DEVICES];
+
+/* --- what the engine links against ---------------------------------------------------------- */
+
+u64 port_now_ns(void)
+{
+    return 0;
+}
+
+bool log_limit_ok(struct log_limit *limit)
+{
+    (void)limit;
+    return true;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    (void)level;
+    bench_say(format);
+    bench_say("\n");
+}
+
+_Noreturn void panic(const char *format, ...)
+{
+    bench_say("panic: ");
+    bench_say(format);
+    bench_say("\n");
+    for (;;) {
+        __asm__ volatile("mov w0, #0x18\n mov x1, #0x24\n movk x1, #2, lsl #16\n hlt #0xf000" ::
+                             : "x0", "x1", "memory");
+    }
+}
+
+#ifdef NO_COPY
+void port_copy(void *to, const void *from, usize bytes)
+{
+    (void)to;
+    (void)from;
+    (void)bytes;
+}
+#endif
+
+/* --- the guest -------------------------------------------------------------------------------- */
+
+static enum status window_find(struct gmem *to, u64 addr, u32 bytes, enum gmem_dir dir,
+                               struct gmem_hit *run)
+{
+    (void)to;
+    (void)bytes;
+    (void)dir;
+    if (addr >= GUEST_BYTES) {
+        return ST_GUEST;
+    }
+    *run = (struct gmem_hit){.bytes = GUEST_BYTES, .base = guest, .writable = true};
+    return ST_OK;
+}
+
+static const struct gmem_ops window_ops = {.find = window_find};
+
+static void irq(void *ctx)
+{
+    (void)ctx;
+}
+
+static u32 ring_at(u32 device)
+{
+    return device * (u32)RING_BYTES;
+}
+
+static void reg_write(struct vmmio *m, u32 reg, u32 value)
+{
+    u64 data = value;
+
+    vmmio_access(m, reg, sizeof(u32), true, &data);
+}
+
+/** A device whose ring lies at ring_at(); used_event says that no interrupt is wanted soon. */
+static void device_start(u32 d)
+{
+    u32 desc = d < 4 ? ring_at(d) : (u32)MIB(1) + ring_at(d);
+
+    vblk_init(&vb[d], &(struct vblk_init){
+                          .bdev = &ram.bdev, .gm = &gm, .pool = &pool, .name = "bench", .id = "id"});
+    vmmio_init(&mmio[d], &vb[d].vdev, irq, NULL);
+    memset(guest + desc, 0, RING_BYTES);
+    reg_write(&mmio[d], 0x070, 0);
+    reg_write(&mmio[d], 0x070, 3);
+    reg_write(&mmio[d], 0x020, 1u << VIRTIO_F_INDIRECT_DESC | 1u << VIRTIO_F_EVENT_IDX |
+                                   1u << VIRTIO_BLK_F_FLUSH);
+    reg_write(&mmio[d], 0x024, 1);
+    reg_write(&mmio[d], 0x020, 1);
+    reg_write(&mmio[d], 0x070, 0xb);
+    reg_write(&mmio[d], 0x038, RING_SIZE);
+    reg_write(&mmio[d], 0x080, desc);
+    reg_write(&mmio[d], 0x090, desc + 8192);
+    reg_write(&mmio[d], 0x0a0, desc + 12288);
+    reg_write(&mmio[d], 0x044, 1);
+    reg_write(&mmio[d], 0x070, 0xf);
+}
+
+static void put_desc(u8 *at, u64 addr, u32 bytes, u16 flags, u16 next)
+{
+    const struct virtq_desc desc = {
+        le64_make(addr), le32_make(bytes), le16_make(flags), le16_make(next)};
+
+    memcpy(at, &desc, sizeof(desc));
+}
+
+/** Requests 0..DEPTH_MAX-1: descriptors 3i..3i+2, or descriptor 3i and an indirect table. */
+static void requests_prepare(bool indirect)
+{
+    for (u32 i = 0; i < DEPTH_MAX; i++) {
+        const struct vblk_header header = {.sector = le64_make(i % 64 * 8)};
+        u16 head = (u16)(3 * i);
+        u8 *table = indirect ? guest + AT_TABLES + 64 * i : guest + 16 * head;
+        u16 first = indirect ? 0 : head;
+
+        memcpy(guest + AT_HEADERS + 64 * i, &header, sizeof(header));
+        put_desc(table, AT_HEADERS + 64 * i, 16, VIRTQ_DESC_F_NEXT, (u16)(first + 1));
+        put_desc(table + 16, AT_DATA + REQUEST * i, REQUEST, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE,
+                 (u16)(first + 2));
+        put_desc(table + 32, AT_STATUS + 64 * i, 1, VIRTQ_DESC_F_WRITE, 0);
+        if (indirect) {
+            put_desc(guest + 16 * head, AT_TABLES + 64 * i, 48, VIRTQ_DESC_F_INDIRECT, 0);
+        }
+    }
+}
+
+static u16 offered;
+
+static void offer(u32 count)
+{
+    for (u32 i = 0; i < count; i++) {
+        u16 head = (u16)(3 * i);
+
+        memcpy(guest + 8192 + VIRTQ_AVAIL_RING(offered % RING_SIZE), &head, sizeof(head));
+        offered++;
+    }
+    store_u16(guest + 8192 + VIRTQ_AVAIL_USED_EVENT(RING_SIZE), (u16)(offered + 0x4000));
+    store_release_u16(guest + 8192 + VIRTQ_AVAIL_IDX, offered);
+}
+
+/* --- figures ------------------------------------------------------------------------------------ */
+
+static u64 ticks(void)
+{
+    u64 now;
+
+    __asm__ volatile("isb\n mrs %0, cntvct_el0" : "=r"(now)::"memory");
+    return now;
+}
+
+static u64 cost_of_ticks(void)
+{
+    u64 begin = ticks();
+
+    return ticks() - begin;
+}
+
+static void say_number(u64 value)
+{
+    char digits[21];
+    u32 at = sizeof(digits) - 1;
+
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    bench_say(digits + at);
+}
+
+/** One line: name, how, a tab, the value. */
+static void say(const char *name, bool indirect, u32 depth, u64 times10)
+{
+    bench_say(name);
+    bench_say(" " COPY_WORD);
+    bench_say(indirect ? " indirect depth " : " depth ");
+    say_number(depth);
+    bench_say("\t");
+    say_number(times10 / 10);
+    bench_say(".");
+    say_number(times10 % 10);
+    bench_say("\n");
+}
+
+static void reads(u32 depth, bool indirect)
+{
+    u64 sum = 0, least = UINT64_MAX, most = 0, overhead = cost_of_ticks();
+
+    requests_prepare(indirect);
+    for (u32 round = 0; round < ROUNDS; round++) {
+        u64 begin, spent;
+
+        offer(depth);
+        begin = ticks();
+        vblk_poll(&vb[0], 1000);
+        spent = ticks() - begin - overhead;
+        if (round > 0) { /* the first one maps the windows */
+            sum += spent;
+            least = spent < least ? spent : least;
+            most = spent > most ? spent : most;
+        }
+    }
+    say("arm64 instructions per 4k read", indirect, depth, sum * 10 / (ROUNDS - 1) / depth);
+    say("arm64 instructions jitter of a 4k batch", indirect, depth, (most - least) * 10);
+}
+
+static void idle(void)
+{
+    u64 begin, overhead = cost_of_ticks(), spent;
+    u32 work = 0;
+
+    begin = ticks();
+    for (u32 turn = 0; turn < ROUNDS; turn++) {
+        for (u32 d = 0; d < DEVICES; d++) {
+            work += vblk_poll(&vb[d], 64);
+        }
+    }
+    spent = ticks() - begin - overhead;
+    CHECK(work == 0);
+    say("arm64 instructions per idle queue", false, 0, spent * 10 / ROUNDS / DEVICES);
+}
+
+int bench_main(void)
+{
+    gmem_init(&gm, &window_ops, pins);
+    ramdisk_init(&ram, "ram", disk, sizeof(disk), false);
+    vblk_pool_init(&pool);
+    for (u32 d = 0; d < DEVICES; d++) {
+        device_start(d);
+    }
+    reads(1, false);
+    reads(8, false);
+    reads(32, false);
+    reads(64, false);
+    reads(1, true);
+    reads(32, true);
+    idle();
+    return 0;
+}
