@@ -106,7 +106,7 @@ static void a_damaged_blob_is_refused_or_read_within_its_bytes(void **state)
     (void)state;
     tree_of_guest(&tree, 3);
     bytes = fdt_totalsize(tree.blob);
-    copy = aligned_alloc(8, (bytes + 7) & ~7u);
+    copy = malloc(bytes);
     for (u32 at = 0; at < bytes; at++) {
         for (u32 bit = 0; bit < 8; bit += 3) {
             memcpy(copy, tree.blob, bytes);
@@ -120,7 +120,7 @@ static void a_damaged_blob_is_refused_or_read_within_its_bytes(void **state)
     }
     assert_true(refused > 0);
     for (u32 cut = 0; cut < bytes; cut++) {
-        u8 *piece = aligned_alloc(8, (cut + 8) & ~7u);
+        u8 *piece = malloc(cut + 1u);
 
         memcpy(piece, tree.blob, cut);
         if (cut >= 8) {
