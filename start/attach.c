@@ -99,6 +99,9 @@ static void guest_put(struct attach *attach, struct guest *guest)
     if (guest->device_count > 0) {
         return;
     }
+    attach->traps += guest->server.traps;
+    attach->traps_refused += guest->server.refused;
+    attach->invalidations += guest->server.invalidations;
     ioreq_server_destroy(&guest->server);
     gmem_foreign_close(&guest->memory);
     guest->used = false;
@@ -244,6 +247,9 @@ static void device_finish(struct attach *attach, struct device *device)
             break;
         }
     }
+    attach->requests += vblk_requests(&device->blk);
+    attach->kicks += device->blk.vdev.kicks;
+    attach->interrupts += device->blk.vdev.interrupts;
     disk_close(device->disk, device->write);
     device->state = DEVICE_FREE;
     guest->device_count--;

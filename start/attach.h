@@ -52,7 +52,10 @@ struct attach {
     u32 turn_start; /* round robin over active */
     struct guest *serving[GUESTS_MAX];
     u32 serving_count;
+    /* counters since start; those of guests and devices that are gone are added up here */
     u64 attached, detached, refused;
+    u64 traps, traps_refused, invalidations;
+    u64 requests, kicks, interrupts;
 };
 
 void attach_init(struct attach *attach, struct disks *disks);

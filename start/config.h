@@ -38,7 +38,7 @@ struct config {
     char selftest[CONFIG_WORD_MAX]; /* "" for none */
 };
 
-#define CONFIG_WHY_MAX 160 /* bytes of a complaint, NUL included */
+#define CONFIG_WHY_MAX 200 /* bytes of a complaint, NUL included */
 
 /**
  * Read the NUL-terminated bootargs. ST_OK; ST_PROTO with a sentence in why[CONFIG_WHY_MAX]; ST_FULL

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * copy.S - port_copy(): 256 bytes a turn through sixteen SIMD registers.           plane: data
+ * copy.S - port_copy() and port_zero(): 256 bytes a turn through SIMD registers.   plane: data
  *
  * The copy is the largest part of a request, and the only SIMD code of ours: the C code is built
  * without, so there is nothing to save. v8..v15 belong to the caller [AAPCS64 6.1.2]. Any
@@ -54,3 +54,29 @@ port_copy:
     strb    w3, [x0]
 9:  ret
     .size port_copy, . - port_copy
+
+    .section .text.port_zero, "ax"
+    .balign 64
+    .global port_zero
+    .type port_zero, %function
+/* void port_zero(void *to, usize bytes) */
+port_zero:
+    movi    v0.2d, #0
+    movi    v1.2d, #0
+    movi    v2.2d, #0
+    movi    v3.2d, #0
+    subs    x1, x1, #256
+    b.lo    2f
+1:  subs    x1, x1, #256
+    st1     {v0.16b, v1.16b, v2.16b, v3.16b}, [x0], #64
+    st1     {v0.16b, v1.16b, v2.16b, v3.16b}, [x0], #64
+    st1     {v0.16b, v1.16b, v2.16b, v3.16b}, [x0], #64
+    st1     {v0.16b, v1.16b, v2.16b, v3.16b}, [x0], #64
+    b.hs    1b
+2:  ands    x1, x1, #0xff       /* the low byte of the rest minus 256 is the rest */
+    b.eq    4f
+3:  strb    wzr, [x0], #1
+    subs    x1, x1, #1
+    b.ne    3b
+4:  ret
+    .size port_zero, . - port_zero

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "start/base/arith.h"
+#include "start/port.h"
 
 static enum status place_zeroes(const struct config_disk *want, struct memmap *map,
                                 struct memrange *place, char *why)
@@ -21,7 +22,7 @@ static enum status place_zeroes(const struct config_disk *want, struct memmap *m
         return ST_FULL;
     }
     place->bytes = want->bytes;
-    memset((void *)(uintptr_t)place->base, 0, place->bytes);
+    port_zero((void *)(uintptr_t)place->base, place->bytes);
     return ST_OK;
 }
 

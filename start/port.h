@@ -109,3 +109,5 @@ void port_sleep(u64 deadline_ns);
 /* --- copying -------------------------------------------------------------------------------- */
 /** memcpy for bulk data between spans that do not overlap. */
 void port_copy(void *to, const void *from, usize bytes);
+/** memset to 0 for bulk data. */
+void port_zero(void *to, usize bytes);

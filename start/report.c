@@ -22,9 +22,26 @@ static void report_image(const struct report *report)
              loop->turns, loop->busy_turns, loop->sleeps, report->spurious_irqs);
 }
 
+/** Requests and what they cost in events, over all devices there ever were. */
+static void report_requests(const struct attach *attach)
+{
+    u64 requests = attach->requests, kicks = attach->kicks, interrupts = attach->interrupts;
+
+    for (u32 i = 0; i < attach->active_count; i++) {
+        const struct vblk *blk = &attach->active[i]->blk;
+
+        requests += vblk_requests(blk);
+        kicks += blk->vdev.kicks;
+        interrupts += blk->vdev.interrupts;
+    }
+    log_info("stats total requests=%" PRIu64 " kicks=%" PRIu64 " irqs=%" PRIu64, requests, kicks,
+             interrupts);
+}
+
 static void report_xen(const struct report *report)
 {
-    u64 traps = 0, refused = 0, invalidations = 0;
+    u64 traps = report->attach->traps, refused = report->attach->traps_refused;
+    u64 invalidations = report->attach->invalidations;
 
     for (u32 i = 0; i < report->attach->serving_count; i++) {
         const struct ioreq_server *server = &report->attach->serving[i]->server;
@@ -80,6 +97,7 @@ static void report_device(const struct device *device)
 void report_all(const struct report *report)
 {
     report_image(report);
+    report_requests(report->attach);
     report_xen(report);
     report_memory();
     report_held(report);

@@ -415,6 +415,16 @@ u32 vblk_poll(struct vblk *vb, u32 budget)
     return work;
 }
 
+u64 vblk_requests(const struct vblk *vb)
+{
+    u64 sum = 0;
+
+    for (u32 queue = 0; queue < vb->vdev.queue_count; queue++) {
+        sum += vb->vdev.queue[queue].vq.chains;
+    }
+    return sum;
+}
+
 bool vblk_arm(struct vblk *vb)
 {
     bool work = vb->in_flight > 0;

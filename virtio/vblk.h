@@ -96,6 +96,9 @@ static inline bool vblk_idle(const struct vblk *vb)
     return vb->in_flight == 0;
 }
 
+/** Requests taken from the rings since vblk_init(), whatever became of them. */
+u64 vblk_requests(const struct vblk *vb);
+
 /** Ask for kicks. Returns true when there is work already. */
 bool vblk_arm(struct vblk *vb);
 /** We poll again: no kicks, please. */

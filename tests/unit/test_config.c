@@ -103,11 +103,11 @@ static void bad_numbers_are_refused(void **state)
 
 static void more_disks_than_the_limit_are_refused(void **state)
 {
-    char line[DISKS_MAX * 24 + 32] = "";
+    char line[DISKS_MAX * 32 + 32] = "";
 
     (void)state;
     for (int i = 0; i <= DISKS_MAX; i++) {
-        snprintf(line + strlen(line), 24, "disk=d%d,size=1K ", i);
+        snprintf(line + strlen(line), 32, "disk=d%d,size=1K ", i);
     }
     expect_refused(line, "DISKS_MAX");
 }
