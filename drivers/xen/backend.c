@@ -343,6 +343,11 @@ static void tx_send(struct backend_device *dev, enum tx_step step)
 
 static void tx_start(struct backend_device *dev, u8 state)
 {
+    /* One at a time: xenstored allows a domain few, and ours would make each other fail. */
+    if (dev->be->tx_device) {
+        return;
+    }
+    dev->be->tx_device = dev;
     dev->writing = state;
     dev->tries++;
     tx_send(dev, TX_START);
@@ -513,10 +518,22 @@ static void device_looked(struct backend_device *dev)
     }
 }
 
+/** The directory can be neither closed nor removed: somebody was at it, or we have no right. */
+static void device_part(struct backend_device *dev)
+{
+    if (dev->be->xs->broken) {
+        device_free(dev);
+    } else {
+        device_set(dev, BE_REFUSED, NEVER);
+    }
+}
+
 static void tx_over(struct backend_device *dev, bool written)
 {
     u64 now = port_now_ns();
 
+    CHECK(dev->be->tx_device == dev);
+    dev->be->tx_device = NULL;
     dev->writing = 0;
     dev->tx = 0;
     dev->tx_unsent = false;
@@ -541,14 +558,17 @@ static void tx_over(struct backend_device *dev, bool written)
         device_set(dev, BE_CONNECTED, NEVER);
         break;
     case BE_CLOSING:
-        device_set(dev, BE_LINGER, written ? now + BACKEND_LINGER_NS : now);
+        if (written) {
+            device_set(dev, BE_LINGER, now + BACKEND_LINGER_NS);
+        } else {
+            device_part(dev);
+        }
         break;
     case BE_REMOVING:
-        if (written || dev->be->xs->broken) {
+        if (written) {
             device_free(dev);
         } else {
-            device_set(dev, BE_REFUSED,
-                       NEVER); /* somebody was at it, or we may not: see what comes */
+            device_part(dev);
         }
         break;
     default:
@@ -827,7 +847,13 @@ static void backend_probe(struct backend *be, u64 now)
     }
 }
 
-static void deadline_update(struct backend *be)
+/** Nothing outstanding that would bring us back, yet not done: there was no room for a request. */
+static bool device_is_stuck(const struct backend_device *dev)
+{
+    return dev->waiting == 0 && (dev->tx_unsent || dev->fetch != BE_FETCH_NONE);
+}
+
+static void deadline_update(struct backend *be, u64 now)
 {
     u64 first = be->attached && be->ops->alive ? be->probe_ns : NEVER;
 
@@ -837,6 +863,12 @@ static void deadline_update(struct backend *be)
         if (dev->state != BE_FREE && dev->waiting == 0 && !dev->writing) {
             first = min_u64(first, dev->deadline_ns);
         }
+        if (dev->state != BE_FREE && device_is_stuck(dev)) {
+            first = min_u64(first, now + BACKEND_RETRY_NS);
+        }
+    }
+    if (!be->watching || (be->scan_wanted && !be->scan_busy)) {
+        first = min_u64(first, now + BACKEND_RETRY_NS);
     }
     be->deadline_ns = first;
 }
@@ -869,7 +901,7 @@ u32 backend_poll(void *ctx, u32 budget)
             device_step(&be->device[i], now);
         }
     }
-    deadline_update(be);
+    deadline_update(be, now);
     return 1;
 }
 

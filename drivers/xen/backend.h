@@ -58,6 +58,7 @@ struct backend_ops {
 #define BACKEND_INITWAIT_NS UINT64_C(15000000000) /* longer than libxl waits for state 2 */
 #define BACKEND_LINGER_NS   UINT64_C(500000000)   /* state 6 stays readable this long */
 #define BACKEND_PROBE_NS    UINT64_C(2000000000)  /* a guest's death is noticed within this time */
+#define BACKEND_RETRY_NS    UINT64_C(1000000000)  /* xenstore had no room: asked again */
 #define BACKEND_TX_TRIES    8    /* a transaction is repeated this often on EAGAIN */
 #define BACKEND_LIST_BYTES  4096 /* one directory listing: the protocol's payload */
 
@@ -117,8 +118,9 @@ struct backend {
     u16 scan_domid;
     u32 list_bytes, list_at; /* guests of the row */
     u8 list[BACKEND_LIST_BYTES];
-    bool busy;    /* something changed: step all */
-    u64 probe_ns; /* when to ask next whether the guests live */
+    bool busy;                        /* something changed: step all */
+    struct backend_device *tx_device; /* whose transaction runs */
+    u64 probe_ns;                     /* when to ask next whether the guests live */
     u64 deadline_ns;
     u32 attached;
     u64 attaches, detaches, refusals; /* counters since start */

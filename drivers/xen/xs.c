@@ -106,8 +106,25 @@ enum status xs_rm(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void 
     return request(xs, XST_RM, tx, path, NULL, (struct xs_slot){.fn = fn, .ctx = ctx, .arg = arg});
 }
 
+/** Transactions being started, and those whose start was never answered. */
+static u32 tx_starts(const struct xs *xs)
+{
+    u32 count = 0;
+
+    for (u32 i = 0; i < XS_SLOTS; i++) {
+        count += xs->slot[i].req_id && xs->slot[i].type == XST_TX_START;
+    }
+    for (u32 i = 0; i < XS_ORPHANS_MAX; i++) {
+        count += xs->orphan[i].req_id || xs->orphan[i].tx;
+    }
+    return count;
+}
+
 enum status xs_tx_start(struct xs *xs, xs_reply_fn fn, void *ctx, u32 arg)
 {
+    if (tx_starts(xs) >= XS_ORPHANS_MAX) {
+        return xs->broken ? ST_IO : ST_AGAIN;
+    }
     return request(xs, XST_TX_START, 0, "", NULL,
                    (struct xs_slot){.fn = fn, .ctx = ctx, .arg = arg});
 }
@@ -205,6 +222,27 @@ static void event_take(struct xs *xs, const u8 *payload, u32 bytes)
     xs->watch[i].fn(xs->watch[i].ctx, path);
 }
 
+/** An answer to nobody: perhaps to the start of a transaction that was given up. */
+static void stray_take(struct xs *xs, const struct xs_header *header, const struct xs_reply *reply)
+{
+    xs->strays++;
+    for (u32 i = 0; i < XS_ORPHANS_MAX && header->req_id; i++) {
+        if (xs->orphan[i].req_id == header->req_id) {
+            xs->orphan[i].req_id = 0;
+            xs->orphan[i].tx = header->type == XST_TX_START ? xs_reply_tx(reply) : 0;
+        }
+    }
+}
+
+static void orphans_close(struct xs *xs)
+{
+    for (u32 i = 0; i < XS_ORPHANS_MAX; i++) {
+        if (xs->orphan[i].tx && xs_tx_end(xs, xs->orphan[i].tx, false, NULL, NULL, 0) == ST_OK) {
+            xs->orphan[i].tx = 0;
+        }
+    }
+}
+
 static void reply_take(struct xs *xs, const struct xs_header *header, const u8 *payload)
 {
     struct xs_reply reply = {.status = ST_OK, .data = payload, .bytes = header->bytes};
@@ -216,7 +254,7 @@ static void reply_take(struct xs *xs, const struct xs_header *header, const u8 *
         }
     }
     if (!slot) {
-        xs->strays++; /* the answer to a request that timed out, or to none */
+        stray_take(xs, header, &reply);
         return;
     }
     xs->replies++;
@@ -338,6 +376,18 @@ static u32 output(struct xs *xs)
     return 1;
 }
 
+/** A transaction's start timed out: xs_tx_start() saw to it that there is room to remember it. */
+static void orphan_add(struct xs *xs, u32 req_id)
+{
+    u32 i = 0;
+
+    while (i < XS_ORPHANS_MAX && (xs->orphan[i].req_id || xs->orphan[i].tx)) {
+        i++;
+    }
+    CHECK(i < XS_ORPHANS_MAX);
+    xs->orphan[i].req_id = req_id;
+}
+
 /** End requests whose time is up. Returns their number. */
 static u32 expire(struct xs *xs)
 {
@@ -352,6 +402,9 @@ static u32 expire(struct xs *xs)
         if (xs->slot[i].req_id && xs->slot[i].deadline_ns <= now) {
             xs->timeouts++;
             count++;
+            if (xs->slot[i].type == XST_TX_START) {
+                orphan_add(xs, xs->slot[i].req_id);
+            }
             slot_finish(xs, &xs->slot[i], &(struct xs_reply){.status = ST_TIMEOUT});
         }
     }
@@ -371,6 +424,7 @@ u32 xs_poll(void *ctx, u32 budget)
     }
     work = input(xs, budget);
     work += expire(xs);
+    orphans_close(xs);
     if (!xs->broken) {
         work += output(xs);
     }

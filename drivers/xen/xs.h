@@ -19,6 +19,7 @@
 
 #define XS_SLOTS       32 /* requests awaiting their answer */
 #define XS_WATCHES_MAX 4
+#define XS_ORPHANS_MAX 8    /* transactions whose start timed out */
 #define XS_OUT_BYTES   8192 /* requests waiting for room in the ring, power of two */
 
 /** An answer. status: ST_OK, ST_NOENT, ST_ACCES, ST_AGAIN (transaction must be repeated), ST_FULL
@@ -44,6 +45,13 @@ struct xs_slot {
     u32 arg;
 };
 
+/** A transaction whose start timed out. When it is answered after all it is closed: xenstored
+ * allows a domain few. */
+struct xs_orphan {
+    u32 req_id; /* the start's; 0: answered */
+    u32 tx;     /* to be closed; 0: none */
+};
+
 struct xs_watch {
     xs_watch_fn fn; /* NULL: free */
     void *ctx;
@@ -57,6 +65,7 @@ struct xs {
     u32 rsp_cons, req_prod; /* ours: what we wrote last, never read back */
     struct xs_slot slot[XS_SLOTS];
     u32 slots_used;
+    struct xs_orphan orphan[XS_ORPHANS_MAX];
     struct xs_watch watch[XS_WATCHES_MAX];
     u8 out[XS_OUT_BYTES];
     u32 out_prod, out_cons;
@@ -77,7 +86,8 @@ enum status xs_write(struct xs *xs, u32 tx, const char *path, const char *value,
 enum status xs_directory(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx,
                          u32 arg);
 enum status xs_rm(struct xs *xs, u32 tx, const char *path, xs_reply_fn fn, void *ctx, u32 arg);
-/** The reply's data is the transaction's number in decimal: xs_reply_tx(). */
+/** The reply's data is the transaction's number in decimal: xs_reply_tx(). ST_AGAIN also while
+ *  XS_ORPHANS_MAX earlier ones have no answer. */
 enum status xs_tx_start(struct xs *xs, xs_reply_fn fn, void *ctx, u32 arg);
 enum status xs_tx_end(struct xs *xs, u32 tx, bool commit, xs_reply_fn fn, void *ctx, u32 arg);
 /** Watch path, relative or absolute, and everything below it. Also ST_FULL. */

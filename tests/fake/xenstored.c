@@ -10,7 +10,7 @@
 
 #include "drivers/xen/xen_abi.h"
 
-#define NODES     2048
+#define NODES     4096
 #define TXS       10
 #define TX_OPS    8
 #define WATCHES   8
@@ -19,6 +19,7 @@
 static struct {
     char *path, *value; /* path NULL: free */
 } node[NODES];
+static u32 node_count; /* no node is at or above this place */
 
 static struct {
     u32 id; /* 0: free */
@@ -135,7 +136,7 @@ static void node_set(const char *path, const char *value)
     u32 at = NODES;
 
     generation++;
-    for (u32 i = 0; i < NODES; i++) {
+    for (u32 i = 0; i < node_count; i++) {
         if (node[i].path && strcmp(node[i].path, path) == 0) {
             at = i;
             break;
@@ -143,6 +144,9 @@ static void node_set(const char *path, const char *value)
         if (!node[i].path && at == NODES) {
             at = i;
         }
+    }
+    if (at == NODES && node_count < NODES) {
+        at = node_count++;
     }
     if (at == NODES) {
         fprintf(stderr, "fake xenstored: too many nodes\n");
@@ -160,7 +164,7 @@ static bool node_rm(const char *path)
     bool found = false;
 
     generation++;
-    for (u32 i = 0; i < NODES; i++) {
+    for (u32 i = 0; i < node_count; i++) {
         if (node[i].path && below(node[i].path, path)) {
             free(node[i].path);
             free(node[i].value);
@@ -168,6 +172,9 @@ static bool node_rm(const char *path)
             node[i].value = NULL;
             found = true;
         }
+    }
+    while (node_count && !node[node_count - 1].path) {
+        node_count--;
     }
     return found;
 }
@@ -191,7 +198,7 @@ const char *fake_xs_get(const char *path)
 {
     const char *full = absolute(path);
 
-    for (u32 i = 0; i < NODES; i++) {
+    for (u32 i = 0; i < node_count; i++) {
         if (node[i].path && strcmp(node[i].path, full) == 0) {
             return node[i].value;
         }
@@ -203,7 +210,7 @@ bool fake_xs_exists(const char *path)
 {
     const char *full = absolute(path);
 
-    for (u32 i = 0; i < NODES; i++) {
+    for (u32 i = 0; i < node_count; i++) {
         if (node[i].path && below(node[i].path, full)) {
             return true;
         }
@@ -325,7 +332,7 @@ static void directory(const struct xsd_sockmsg *req, const char *path)
         refuse(req, "ENOENT");
         return;
     }
-    for (u32 i = 0; i < NODES; i++) {
+    for (u32 i = 0; i < node_count; i++) {
         const char *name;
         u32 name_bytes, at = 0;
 
