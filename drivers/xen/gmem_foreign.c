@@ -187,42 +187,25 @@ void gmem_foreign_invalidate(struct gmem_foreign *g)
 /* --- taking ------------------------------------------------------------------------------------
  */
 
-/** True when the guest's inline runs point into the window: it is in use although nobody looks it
- * up. */
-static bool window_is_hot(u32 w)
-{
-    const struct gmem *gm = &window[w].owner->gm;
-
-    for (u32 i = 0; i < GMEM_HITS; i++) {
-        if (gm->hit[i].bytes && gm->hit[i].tag == w) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /**
  * The longest unused window without pins among those of owner (NULL: of every guest that holds more
- * than above), hot ones only when there is nothing else. NO_WINDOW when there is none.
+ * than above). NO_WINDOW when there is none. A window that only gmem's inline runs use looks
+ * unused, but taking any of a guest's windows empties those runs, so whatever is in use is stamped
+ * again.
  */
 static u32 window_oldest(const struct gmem_foreign *owner, u32 above)
 {
     u32 best = NO_WINDOW;
-    bool best_hot = true;
 
     for (u32 w = 0; w < pool_count; w++) {
         const struct window *win = &window[w];
-        bool hot;
 
         if (!win->owner || win->stale || pins[w] != 0 ||
             (owner ? win->owner != owner : win->owner->windows <= above)) {
             continue;
         }
-        hot = window_is_hot(w);
-        if (best == NO_WINDOW || (best_hot && !hot) ||
-            (best_hot == hot && win->stamp < window[best].stamp)) {
+        if (best == NO_WINDOW || win->stamp < window[best].stamp) {
             best = w;
-            best_hot = hot;
         }
     }
     return best;

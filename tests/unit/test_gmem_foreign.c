@@ -272,21 +272,18 @@ static void closing_with_a_pin_is_our_bug(void **state)
 static void windows_are_reused_oldest_first_and_the_hot_stay(void **state)
 {
     struct gmem_foreign_stats stats;
-    u64 misses;
+    u32 others = 4 * WINDOWS_MAX;
 
     (void)state;
-    /* Two guests: each has a share of half the windows. Walk over twice that many. */
-    for (u32 i = 0; i < 2 * WINDOWS_MAX; i++) {
-        touch_and_release(0, RAM); /* the ring, say: answered inline, never looked up */
-        touch_and_release(0, RAM + (1 + i % 400) * (u64)WINDOW_BYTES);
+    for (u32 i = 0; i < others; i++) {
+        touch_and_release(0, RAM); /* a ring, say: answered inline, seldom looked up */
+        touch_and_release(0, RAM + (1 + i % 500) * (u64)WINDOW_BYTES);
     }
     gmem_foreign_stats(&stats);
-    assert_true(stats.evictions > 0);
     assert_int_equal(stats.windows_used, WINDOWS_PER_GUEST);
     assert_int_equal(stats.pages_mapped, WINDOWS_PER_GUEST);
-    misses = mem[0].misses;
-    touch_and_release(0, RAM);
-    assert_int_equal(mem[0].misses, misses);
+    /* Each of the others misses each time; the hot one is taken at most once. */
+    assert_in_range(mem[0].misses, others, others + 2);
 }
 
 static void greedy_guest_does_not_push_out_a_modest_one(void **state)
