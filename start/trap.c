@@ -312,7 +312,7 @@ static __attribute__((noinline)) void selftest_code(void)
 /* NOLINTNEXTLINE(misc-no-recursion): endless recursion is what is tried here. */
 static __attribute__((noinline)) u64 selftest_stack(u64 n)
 {
-    volatile u64 frame[32];
+    volatile u64 frame[32] = {0};
 
     if (n == UINT64_MAX) {
         return 0;

@@ -240,7 +240,7 @@ static enum status windows_get(struct fdt_scan *scan, int node, u32 wanted,
 {
     enum status st;
 
-    ranges->count = 0;
+    memset(ranges, 0, sizeof(*ranges));
     if (!addresses_are_ours(scan, node)) {
         return complain(scan, ST_PROTO,
                         "device tree: node %s lies behind a bus that translates addresses; Caisson "

@@ -2,8 +2,7 @@
 /*
  * fuzz_fdt.c - the input is a device tree: every question must return, and read within the bytes.
  *
- * The blob is copied to a buffer of exactly its size, so that the address sanitizer sees one byte too
- * far.
+ * The blob is copied to a buffer of exactly its size: the address sanitizer sees one byte too far.
  */
 #include <stdlib.h>
 #include <string.h>
