@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GUEST_BASE UINT64_C(0x40000000) /* where the guest believes its memory to be */
-#define RING_ALIGN 4096u
-#define META_BYTES 64u /* header and status of a slot, each on a line of its own */
-#define CONNECT_MS 5000
-#define REPLY_MS   10000
+#define GUEST_BASE    UINT64_C(0x40000000) /* where the guest believes its memory to be */
+#define RING_ALIGN    4096u
+#define META_BYTES    64u /* header and status of a slot, each on a line of its own */
+#define CONNECT_MS    5000
+#define REPLY_MS      10000
+#define RECONNECT_MAX 20 /* handshakes that may fail in a row */
 
 /* [VIRTIO] */
 #define F_INDIRECT    28
@@ -91,10 +93,17 @@ struct message {
 #define CONFIG_HEAD    12
 #define INFLIGHT_BYTES 24 /* padded: what back ends in use expect */
 
+/* Where a failed handshake goes on from, when the back end may die in the middle of it. */
+static jmp_buf retry;
+static bool retrying;
+
 _Noreturn __attribute__((format(printf, 1, 2))) static void fail(const char *format, ...)
 {
     va_list args;
 
+    if (retrying) {
+        longjmp(retry, 1);
+    }
     fputs("vhost-client: ", stderr);
     va_start(args, format);
     vfprintf(stderr, format, args);
@@ -402,6 +411,16 @@ static void queues_start(struct front *f)
     }
 }
 
+static void handshake(struct front *f)
+{
+    if (f->socket >= 0) {
+        close(f->socket);
+    }
+    socket_connect(f);
+    negotiate(f);
+    queues_start(f);
+}
+
 void front_open(struct front *f, const struct front_options *options)
 {
     memset(f, 0, sizeof(*f));
@@ -411,17 +430,21 @@ void front_open(struct front *f, const struct front_options *options)
         fail("1 to %d queues and a depth of at least 1 are needed", FRONT_QUEUES_MAX);
     }
     rings_lay_out(f);
-    socket_connect(f);
-    negotiate(f);
-    queues_start(f);
+    f->socket = -1;
+    if (options->inflight) {
+        front_reconnect(f);
+    } else {
+        handshake(f);
+    }
 }
 
 void front_reconnect(struct front *f)
 {
-    close(f->socket);
-    socket_connect(f);
-    negotiate(f);
-    queues_start(f);
+    volatile int attempts = 0;
+
+    retrying = setjmp(retry) == 0 || ++attempts < RECONNECT_MAX;
+    handshake(f);
+    retrying = false;
 }
 
 bool front_hung_up(const struct front *f)

@@ -7,6 +7,8 @@ source with its libblkio engine, which Debian's binary leaves out. Everything is
 build/testbed like the rest of the test bed.
 """
 
+import functools
+import json
 import os
 import pathlib
 import re
@@ -73,14 +75,32 @@ def _kernel_name(conf, suite):
     return names[0]
 
 
-def _unpacked(name, specs):
-    """Return the folder with packages ("name/suite" or "name=version") unpacked as one root."""
+def _lock():
+    """Return {group: [package=version, ...]}, resolved once and kept until build/ is removed."""
+    suite = util.suites()["GUEST_SUITE"]
+    path = CACHE / "vhost-user-clients.lock"
+    key = util.digest(suite, _arch(), repr((WITH_LIBRARIES, ALONE)))
+    if path.exists():
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["key"] == key:
+            return data["groups"]
     conf = _conf()
+    libraries = _closure(conf, WITH_LIBRARIES, suite)
+    groups = {"clients": sorted(f"{n}={v}" for n, v in libraries.items())
+              + [f"{n}/{suite}" for n in ALONE],
+              "kernel": [f"{_kernel_name(conf, suite)}/{suite}"]}
+    path.write_text(json.dumps({"key": key, "groups": groups}, indent=1), encoding="utf-8")
+    return groups
+
+
+def _unpacked(group):
+    """Return the folder with the packages of a group unpacked as one root."""
+    specs = _lock()[group]
 
     def build(folder):
         debs = folder / "debs"
         debs.mkdir()
-        util.run(["apt-get", "-c", conf, "-q", "download", *specs], LOG, APT_TIMEOUT_S, cwd=debs,
+        util.run(["apt-get", "-c", _conf(), "-q", "download", *specs], LOG, APT_TIMEOUT_S, cwd=debs,
                  cure=packages.CURE)
         for short in ("bin", "sbin", "lib", "lib64"):
             (folder / "usr" / short).mkdir(parents=True)
@@ -90,26 +110,26 @@ def _unpacked(name, specs):
                       "--keep-directory-symlink -xf -", "sh", deb, folder], LOG, 120)
         shutil.rmtree(debs)
 
-    return util.cached(name, [" ".join(specs), "1"], build,
-                       f"fetch and unpack {len(specs)} packages: {name}")
+    return util.cached(f"vhost-user-{group}", [" ".join(specs), "1"], build,
+                       f"fetch and unpack {len(specs)} packages: vhost-user {group}")
 
 
+@functools.cache
 def tree():
     """Return the root with QEMU's block tools and libblkio."""
-    conf, suite = _conf(), util.suites()["GUEST_SUITE"]
-    specs = [f"{n}={v}" for n, v in _closure(conf, WITH_LIBRARIES, suite).items()]
-    return _unpacked("vhost-user-clients", sorted(specs) + [f"{n}/{suite}" for n in ALONE])
+    return _unpacked("clients")
 
 
+@functools.cache
 def guest_kernel():
     """Return (kernel image, module folder) of a stock kernel for this machine's architecture."""
-    conf, suite = _conf(), util.suites()["GUEST_SUITE"]
-    root = _unpacked("vhost-user-kernel", [f"{_kernel_name(conf, suite)}/{suite}"])
+    root = _unpacked("kernel")
     images = list((root / "boot").glob("vmlinuz-*"))
     version = images[0].name.removeprefix("vmlinuz-")
     return images[0], root / "usr/lib/modules" / version
 
 
+@functools.cache
 def _linker(root):
     """Return the argv prefix that runs a program of root with root's libraries only."""
     triplet = util.output(["gcc", "-print-multiarch"]).strip()
@@ -135,12 +155,14 @@ def blkio(sock, **more):
     return ",".join(f"{k}={v}" for k, v in options.items())
 
 
+@functools.cache
 def fio_program():
     """Return the path of fio with the libblkio engine, built once from Debian's source."""
-    root, conf = tree(), _conf()
+    root = tree()
     _, libs = _linker(root)
 
     def build(folder):
+        conf = _conf()
         for suite in SOURCE_SUITES:
             try:
                 util.run(["apt-get", "-c", conf, "-q", "source", "--download-only", "--tar-only",

@@ -95,7 +95,7 @@ static enum status discard(struct bdev_file *file, u64 offset, u64 bytes)
     return ST_OK;
 }
 
-static void file_submit(struct bdev *dev, struct blk_req *req)
+static enum status file_submit(struct bdev *dev, struct blk_req *req)
 {
     struct bdev_file *file = container_of(dev, struct bdev_file, dev);
     u64 offset = req->sector * SECTOR_BYTES;
@@ -122,7 +122,7 @@ static void file_submit(struct bdev *dev, struct blk_req *req)
     case BLK_OP_COUNT:
         break;
     }
-    bdev_done(dev, req, st);
+    return st;
 }
 
 static const struct bdev_ops file_ops = {.submit = file_submit};
