@@ -257,7 +257,7 @@ class Bed:
         """Save the consoles' logs, power off, and make sure that nothing is left running."""
         if self.dom0 and self.machine.alive():
             try:
-                if self.dom0._pending is None:
+                if not self.dom0.busy():
                     text = self.dom0.run("cd /var/log/xen/console && for f in guest-*; do "
                                          "[ -f $f ] && echo \"==> $f\" && tail -n 400 $f; "
                                          "done; true", timeout=20)
@@ -372,20 +372,31 @@ class Bed:
             guest.wait_ready()
         return guest
 
-    def create_driver_domain(self, name, ramdisks_mb, memory=None, vcpus=1, seclabel=None,
-                             options=None):
-        """Create a Linux domain that serves ramdisks (ram0, ram1, ...) through xen-blkback.
+    def create_driver_domain(self, name, ramdisk_mb, count=1, memory=None, vcpus=1,
+                             seclabel=None, options=None):
+        """Create a Linux domain that serves count ramdisks (ram0, ...) through xen-blkback.
 
         Guests reach them with disks=["format=raw,vdev=xvda,access=rw,backend=NAME,target=ram0"].
         """
-        memory = memory or 320 + sum(ramdisks_mb)
-        domain = self.create_guest(name, memory=memory, vcpus=vcpus, seclabel=seclabel,
-                                   options=options, extra="testbed.modules=none")
-        sizes = " ".join(str(mb) for mb in ramdisks_mb)
-        domain.run(f"setsid driver-domain {sizes} </dev/null >/run/driver.log 2>&1 &\n"
+        domain = self.create_guest(name, memory=memory or 256 + ramdisk_mb * count, vcpus=vcpus,
+                                   seclabel=seclabel, options=options,
+                                   extra="testbed.modules=none")
+        domain.run(f"setsid driver-domain {count} {ramdisk_mb} </dev/null >/run/driver.log 2>&1 &\n"
                    "n=0; until grep -q 'is up' /run/driver.log; do n=$((n + 1)); "
-                   "[ $n -lt 100 ] || exit 1; sleep 0.1; done")
+                   "[ $n -lt 300 ] || exit 1; sleep 0.1; done")
         return domain
+
+    def destroy_all(self):
+        """Destroy every domain but Dom0 (what a test left behind)."""
+        for domain in list(self.domains.values()):
+            if domain.alive():
+                domain.destroy()
+            elif isinstance(domain, Guest):
+                domain.release()
+        self.domains = {}
+        self.dom0.run("for id in $(xl list | sed 1,2d | awk '{print $2}'); do xl destroy $id; "
+                      "done; rm -f /var/log/xen/console/guest-*.log; modprobe -r brd; true",
+                      timeout=XL_TIMEOUT_S)
 
     def port_free(self, guest):
         """Take back a guest's console port (called by Guest)."""

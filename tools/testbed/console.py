@@ -30,7 +30,7 @@ class Channel:
         self._log = open(log_path, "ab", buffering=0)
         self._sock = sock
         self._alive = alive
-        self._pending = None
+        self._pending, self._begun = None, False
         self._spawn = fdpexpect.fdspawn(sock.fileno(), logfile=None, maxread=65536)
         self._spawn.logfile_read = self._log
 
@@ -77,22 +77,28 @@ class Channel:
         lines = [f"A {ident} {text[i:i + CHUNK]}\n" for i in range(0, len(text), CHUNK)]
         for line in [*lines, f"X {ident}\n"]:
             self._spawn.send(line.encode())
-        self._pending = (ident, script)
+        self._pending, self._begun = (ident, script), False
 
     def finish(self, timeout):
-        """Wait for the started script; return (code, output)."""
+        """Wait for the started script; return (code, output). After a time-out, call it again."""
         if not self._pending:
             raise TestbedError(f"{self.where} runs nothing")
         ident, script = self._pending
         first = script.strip().splitlines()[0] if script.strip() else ""
         tag = re.escape(ident.encode())
         end = time.monotonic() + timeout
-        self.expect(rb"@@" + tag + rb":BEGIN@@\r?\n", timeout, f"the start of '{first}'")
+        if not self._begun:
+            self.expect(rb"@@" + tag + rb":BEGIN@@\r?\n", timeout, f"the start of '{first}'")
+            self._begun = True
         left = max(0.1, end - time.monotonic())
         match, before = self.expect(rb"@@" + tag + rb":END:(\d+)@@\r?\n", left,
                                     f"the end of '{first}'")
         self._pending = None
         return int(match.group(1)), before.decode(errors="replace").replace("\r\n", "\n")
+
+    def busy(self):
+        """Say whether a started script was not fetched by finish() yet."""
+        return self._pending is not None
 
     def abandon(self):
         """Forget a started script: its machine is gone."""

@@ -59,11 +59,12 @@ guest_wait() {
     return "$(console "$1" | sed -n 's/^testbed: JOB END \([0-9]*\).*/\1/p' | head -n 1)"
 }
 
-# driver_make NAME MIB RAMDISK_MIB[,RAMDISK_MIB...] [LINE...] - a Linux domain whose xen-blkback
-# serves ram0, ram1, ...; returns when it waits for guests.
+# driver_make NAME MIB COUNT RAMDISK_MIB [LINE...] - a Linux domain whose xen-blkback serves ram0,
+# ram1, ...; returns when it waits for guests.
 driver_make() {
-    _d=$1 _dm=$2 _sizes=$3
-    shift 3
-    guest_make "$_d" "$_dm" driver arg:testbed.modules=none "arg:testbed.ramdisks=$_sizes" "$@" &&
+    _d=$1 _dm=$2 _count=$3 _size=$4
+    shift 4
+    guest_make "$_d" "$_dm" driver arg:testbed.modules=none "arg:testbed.count=$_count" \
+        "arg:testbed.mib=$_size" "$@" &&
         console_wait "$_d" 'driver domain is up' 60
 }
