@@ -203,6 +203,11 @@ setup: ## install the packages that building and testing need (Debian 12 or 13)
 test: ## all tests: unit, tools, check, system; T=NAME for some, UNIT=1 without the test bed
 	$(Q)$(PYTHON) tools/run_tests.py $(if $(T),-k $(T)) $(if $(UNIT),--unit-only)
 
+run: ## from nothing to a table: packages, image, Xen, a stock guest's verified I/O on our disk
+	$(Q)tools/setup.sh
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(PYTHON) tools/run.py
+
 fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz one surface: F=virtq [SECONDS=60]
 	$(Q)test -n "$(F)" || { echo "name one: make fuzz F=..."; exit 1; }
 	$(Q)mkdir -p $(B)/fuzz/corpus-$(F)

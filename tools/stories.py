@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""stories.py - what `make run` and the system tests do with a storage domain and its guests.
+
+    with Bed(xen="ioreq", xsm="flask", payload={"caisson.img": ...}) as bed:
+        store = Storage(bed, "disk=data,size=64M")
+        guest = bed.create_guest("g1", disks=[disk("data")])
+        print(guest.run(FILE_SYSTEM_JOB.format(disk="/dev/vda"), timeout=120))
+        print(fio(guest, "randwrite", depth=32, size="8M", verify=True)["write"]["total_ios"])
+        print(store.stats()["total"]["requests"])
+
+The jobs are sh text for a stock guest; each ends with a code other than 0 when something differs.
+"""
+
+import json
+import re
+import time
+
+from tools.testbed.util import TestbedError
+
+IMAGE = "caisson.img"
+LABEL = "system_u:system_r:caisson_t"
+IMAGE_MB = 4                # what the image itself takes; its disks come on top
+READY = re.compile(r"^\[ *(\d+\.\d+)\] ready after (\d+) ticks of (\d+) Hz$", re.M)
+READY_TIMEOUT_S = 60
+ANSWER_TIMEOUT_S = 60
+FIO_TIMEOUT_S = 300
+
+# Partition, make a file system, fill it, and find it the same after a remount.
+FILE_SYSTEM_JOB = """set -e
+disk={disk}
+printf 'label: dos\\n,{part_mb}M,83\\n,,83\\n' | sfdisk -q "$disk" >/tmp/sfdisk 2>&1 || {{
+    cat /tmp/sfdisk; exit 1; }}
+n=0; until [ -b "$disk"2 ]; do n=$((n + 1)); [ $n -lt 100 ]; sleep 0.1; done
+mkfs.ext4 -q "$disk"1
+mount "$disk"1 /mnt
+for d in a b c d; do
+    mkdir -p "/mnt/tree/$d/deep/er"
+    for f in 1 2 3 4 5 6 7 8; do
+        dd if=/dev/urandom of="/mnt/tree/$d/deep/er/$f" bs=$((f * 3111)) count=$f 2>/dev/null
+    done
+    ln -s deep/er "/mnt/tree/$d/link"
+done
+(cd /mnt/tree && find . -type f -exec sha256sum '{{}}' + | sort -k 2) >/tmp/before
+sync
+umount /mnt
+echo 3 >/proc/sys/vm/drop_caches
+mount -o ro "$disk"1 /mnt
+(cd /mnt/tree && find . -type f -exec sha256sum '{{}}' + | sort -k 2) >/tmp/after
+[ "$(readlink /mnt/tree/c/link)" = deep/er ]
+umount /mnt
+cmp /tmp/before /tmp/after
+e2fsck -f -n "$disk"1 >/tmp/fsck 2>&1 || {{ cat /tmp/fsck; exit 1; }}
+wc -l </tmp/after
+"""
+FILE_SYSTEM_FILES = 32      # what the job prints when all is well
+
+
+def disk(target, vdev="xvda", access="rw", backend="caisson"):
+    """Return the text of a disk of ours for xl's disk=[...]."""
+    return (f"format=raw,vdev={vdev},access={access},specification=virtio,grant_usage=0,"
+            f"backend={backend},target={target}")
+
+
+def virtio(backend="caisson"):
+    """Return the text of our only disk for xl's virtio=[...]."""
+    return f"type=virtio,device2,transport=mmio,grant_usage=0,backend={backend}"
+
+
+class Storage:
+    """A domain that runs the image; it is ready when the constructor returns."""
+
+    def __init__(self, bed, extra="", memory=None, ramdisk=None, name="caisson", label=None,
+                 ready=True, **more):
+        """Create the domain; extra is its bootargs. Without ready nothing is waited for."""
+        if label is None and bed.xsm == "flask":
+            label = LABEL
+        self.bed, self.name = bed, name
+        self.domain = bed.create(name, kernel=IMAGE, memory=memory or IMAGE_MB + sizes_mb(extra),
+                                 extra=extra, ramdisk=ramdisk, seclabel=label or None, **more)
+        self.tty = None
+        if ready:
+            self.domain.wait_console(READY.pattern, READY_TIMEOUT_S)
+
+    def console(self):
+        """Return what the image said so far."""
+        return self.domain.console()
+
+    def say(self, words):
+        """Type a line on the image's console."""
+        if self.tty is None:
+            self.tty = self.bed.xenstore_read(f"/local/domain/{self.domain.id()}/console/tty")
+        if not self.tty:
+            raise TestbedError(f"xenconsoled made no terminal for {self.name}")
+        self.bed.dom0.run(f"echo '{words}' >{self.tty}")
+
+    def stats(self, words="stats"):
+        """Ask for all counters: {area: {key: number}}, devices as "device NAME", "events NAME"."""
+        before = len(self.console())
+        # A second `held` shows where the answer ends.
+        self.say(words)
+        self.say("held")
+        wanted = 1 + (words == "stats")
+        end = time.monotonic() + ANSWER_TIMEOUT_S
+        while True:
+            text = self.console()[before:]
+            lines = re.findall(r"^\[ *[\d.]+\] stats (.*)\n", text, re.M)
+            if sum(line.startswith("held ") for line in lines) >= wanted:
+                return _areas(lines)
+            if time.monotonic() > end:
+                raise TestbedError(f"{self.name} did not answer '{words}' within "
+                                   f"{ANSWER_TIMEOUT_S} s. Its console:\n{self.console()[-3000:]}")
+            time.sleep(0.1)
+
+    def held(self):
+        """Return what is held on behalf of guests: {key: number}."""
+        return self.stats("held")["held"]
+
+    def wait_held(self, wanted, timeout=60.0):
+        """Wait until `held` is as wanted; return it. TestbedError says what is left."""
+        end = time.monotonic() + timeout
+        while True:
+            held = self.held()
+            if held == wanted:
+                return held
+            if time.monotonic() > end:
+                raise TestbedError(f"{self.name} still holds {held} after {timeout} s, "
+                                   f"wanted {wanted}. Its console:\n{self.console()[-3000:]}")
+            time.sleep(0.5)
+
+
+def _areas(lines):
+    areas = {}
+    for line in lines:
+        area, _, rest = line.partition(" ")
+        if ": " in rest:
+            name, _, rest = rest.partition(": ")
+            area = f"{area} {name}"
+        areas[area] = {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", rest)}
+    return areas
+
+
+def sizes_mb(extra):
+    """Return the MiB that the disks of zeroes in these bootargs take."""
+    factor = {"K": 1 / 1024, "M": 1, "G": 1024}
+    return int(sum(int(n) * factor[u] for n, u in re.findall(r"size=(\d+)([KMG])", extra)) + 0.999)
+
+
+def cost(before, after):
+    """Return what happened between two stats(): requests, kicks, irqs, hypercalls, traps."""
+    def moved(area, key):
+        return after[area][key] - before[area][key]
+
+    return {"requests": moved("total", "requests"), "kicks": moved("total", "kicks"),
+            "irqs": moved("total", "irqs"), "traps": moved("ioreq", "traps"),
+            "hypercalls": sum(moved("xen", key) for key in after["xen"])}
+
+
+def fio_text(rw, depth=1, size="8M", bs="4k", device="/dev/vda", verify=False, seconds=0, offset="0",
+             name="job"):
+    """Return the fio command; its result lies in /tmp/NAME.json."""
+    words = [f"fio --name={name} --filename={device} --rw={rw} --bs={bs} --iodepth={depth}",
+             f"--size={size} --offset={offset} --ioengine=libaio --direct=1 --randrepeat=1",
+             f"--output-format=json --output=/tmp/{name}.json"]
+    if verify:
+        words.append("--verify=crc32c --do_verify=1 --verify_fatal=1")
+    if seconds:
+        words.append(f"--runtime={seconds} --time_based")
+    return " ".join(words)
+
+
+def fio_result(text):
+    """Return fio's own account of one job from its JSON."""
+    job = json.loads(text[text.index("{"):])["jobs"][0]
+    if job["error"] != 0:
+        raise TestbedError(f"fio ended with error {job['error']}: {text[-2000:]}")
+    return job
+
+
+def fio(guest, rw, timeout=FIO_TIMEOUT_S, name="job", **options):
+    """Run fio in a guest; return its account of the job."""
+    text = guest.run(f"{fio_text(rw, name=name, **options)} >/tmp/{name}.out 2>&1 || "
+                     f"{{ c=$?; cat /tmp/{name}.out; exit $c; }}; cat /tmp/{name}.json",
+                     timeout=timeout)
+    return fio_result(text)
+
+
+def fio_verified(guest, depth, size="8M", device="/dev/vda", offset="0", timeout=FIO_TIMEOUT_S):
+    """Write at random, read all of it back and compare; return the number of requests."""
+    job = fio(guest, "randwrite", depth=depth, size=size, device=device, offset=offset,
+              verify=True, timeout=timeout)
+    written, read = job["write"]["total_ios"], job["read"]["total_ios"]
+    if written == 0 or read != written:
+        raise TestbedError(f"fio wrote {written} blocks and read back {read}")
+    return written + read
