@@ -56,7 +56,7 @@ struct backend_ops {
  * BACKEND_LINGER_NS.
  */
 #define BACKEND_INITWAIT_NS UINT64_C(15000000000) /* longer than libxl waits for state 2 */
-#define BACKEND_LINGER_NS   UINT64_C(500000000)   /* state 6 stays readable this long */
+#define BACKEND_LINGER_NS   UINT64_C(250000000)   /* state 6 stays readable this long */
 #define BACKEND_PROBE_NS    UINT64_C(2000000000)  /* a guest's death is noticed within this time */
 #define BACKEND_RETRY_NS    UINT64_C(1000000000)  /* xenstore had no room: asked again */
 #define BACKEND_TX_TRIES    8    /* a transaction is repeated this often on EAGAIN */
