@@ -36,25 +36,33 @@ static void request_check(const struct bdev *dev, const struct blk_req *req)
     }
 }
 
-void bdev_submit(struct bdev *dev, struct blk_req *req)
+static inline void count(struct bdev *dev, const struct blk_req *req, enum status status)
 {
+    dev->requests[req->op]++;
+    if (__builtin_expect(status != ST_OK, 0)) {
+        dev->errors++;
+    }
+}
+
+enum status bdev_submit(struct bdev *dev, struct blk_req *req)
+{
+    enum status status;
+
     request_check(dev, req);
-    dev->in_flight++;
-    dev->ops->submit(dev, req);
+    status = dev->ops->submit(dev, req);
+    if (status == ST_AGAIN) {
+        dev->in_flight++;
+    } else {
+        count(dev, req, status);
+    }
+    return status;
 }
 
 void bdev_done(struct bdev *dev, struct blk_req *req, enum status status)
 {
-    CHECK(dev->in_flight > 0);
+    CHECK(dev->in_flight > 0 && status != ST_AGAIN);
     dev->in_flight--;
-    dev->requests[req->op]++;
-    if (status != ST_OK) {
-        dev->errors++;
-    } else if (req->op == BLK_READ) {
-        dev->sectors_read += req->sectors;
-    } else if (req->op == BLK_WRITE) {
-        dev->sectors_written += req->sectors;
-    }
+    count(dev, req, status);
     blk_req_done(req, status);
 }
 

@@ -28,8 +28,11 @@ struct bdev_info {
 };
 
 struct bdev_ops {
-    /** Start or finish req. A request the medium refuses ends on its done list with a status. */
-    void (*submit)(struct bdev *dev, struct blk_req *req);
+    /**
+     * Start req. ST_AGAIN: it is in flight now and will end by bdev_done(). Anything else: it is
+     * finished, with this status, and goes to no list.
+     */
+    enum status (*submit)(struct bdev *dev, struct blk_req *req);
     /** Advance what is in flight. Returns work done; 0 means nothing to do now. NULL: never in
      * flight. */
     u32 (*poll)(struct bdev *dev);
@@ -47,7 +50,6 @@ struct bdev {
     u32 in_flight;
     /* counters since start */
     u64 requests[BLK_OP_COUNT];
-    u64 sectors_read, sectors_written;
     u64 errors;
 };
 
@@ -55,10 +57,13 @@ struct bdev {
 void bdev_init(struct bdev *dev, const struct bdev_ops *ops, const char *name,
                const struct bdev_info *info);
 
-/** Hand over req; range, direction and lengths are CHECKed. May complete it before returning. */
-void bdev_submit(struct bdev *dev, struct blk_req *req);
+/**
+ * Hand over req; range, direction and lengths are CHECKed. ST_AGAIN: it is in flight and goes to
+ * its done list when it is finished. Anything else: it is finished now, with this status.
+ */
+enum status bdev_submit(struct bdev *dev, struct blk_req *req);
 
-/** For implementations: req is finished; counts it and puts it on its done list. */
+/** For implementations: req was in flight and is finished; puts it on its done list. */
 void bdev_done(struct bdev *dev, struct blk_req *req, enum status status);
 
 /** Returns work done. */

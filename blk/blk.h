@@ -3,9 +3,10 @@
  * blk.h - one block request, whoever asks and whatever the medium.                plane: data
  *
  * Owner: the front end allocates a blk_req (embedded in its own request), fills the first half and
- * gives it to bdev_submit(). From then on the device owns it until blk_req_done() has put it on the
- * submitter's done list; nothing is called back, so completion never re-enters submission. The
- * front end drains its list with blk_done_take().
+ * gives it to bdev_submit(). A medium that finishes it at once says so in the return value.
+ * Otherwise the device owns it until blk_req_done() has put it on the submitter's done list;
+ * nothing is called back, so completion never re-enters submission. The front end drains its list
+ * with blk_done_take().
  */
 #pragma once
 

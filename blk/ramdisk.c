@@ -73,7 +73,7 @@ static void queue_remove(struct ramdisk *disk, struct blk_req **link)
     }
 }
 
-static void ramdisk_submit(struct bdev *dev, struct blk_req *req)
+static enum status ramdisk_submit(struct bdev *dev, struct blk_req *req)
 {
     struct ramdisk *disk = ramdisk_of(dev);
 
@@ -82,23 +82,21 @@ static void ramdisk_submit(struct bdev *dev, struct blk_req *req)
     case BLK_WRITE:
         if (req->sectors <= RAMDISK_SLICE_BYTES / SECTOR_BYTES) {
             copy_all(disk, req);
-            bdev_done(dev, req, ST_OK);
-        } else {
-            req->next = NULL;
-            *disk->queue_tail = req;
-            disk->queue_tail = &req->next;
+            return ST_OK;
         }
-        return;
+        req->next = NULL;
+        *disk->queue_tail = req;
+        disk->queue_tail = &req->next;
+        return ST_AGAIN;
     case BLK_FLUSH: /* nothing is cached in front of this memory */
-        bdev_done(dev, req, ST_OK);
-        return;
+        return ST_OK;
     case BLK_DISCARD:
     case BLK_WRITE_ZEROES:
     case BLK_SECURE_ERASE:
     case BLK_OP_COUNT:
         break;
     }
-    bdev_done(dev, req, ST_NOSUP);
+    return ST_NOSUP;
 }
 
 static u32 ramdisk_poll(struct bdev *dev)

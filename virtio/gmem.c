@@ -8,7 +8,7 @@
 #include "start/base/check.h"
 #include "start/port.h"
 
-STATIC_CHECK((GMEM_HITS & (GMEM_HITS - 1)) == 0, "the place of a run is found by a mask");
+STATIC_CHECK((GMEM_LINES & (GMEM_LINES - 1)) == 0, "the place of a run is found by a mask");
 
 void gmem_init(struct gmem *gm, const struct gmem_ops *ops, u32 *pins)
 {
@@ -19,8 +19,9 @@ void gmem_init(struct gmem *gm, const struct gmem_ops *ops, u32 *pins)
 
 void gmem_forget(struct gmem *gm)
 {
-    for (u32 i = 0; i < GMEM_HITS; i++) {
-        gm->hit[i].bytes = 0;
+    for (u32 i = 0; i < GMEM_LINES; i++) {
+        gm->line[GMEM_READ][i].bytes = 0;
+        gm->line[GMEM_WRITE][i].bytes = 0;
     }
 }
 
@@ -30,24 +31,37 @@ static bool range_is_sane(u64 addr, u32 bytes)
     return addr + (bytes - 1) >= addr;
 }
 
+/** Keep of a run what lies in addr's window: there the line will be looked for. */
+static void line_fill(struct gmem_line *line, const struct gmem_hit *run, u64 addr)
+{
+    u64 window = align_down(addr, WINDOW_BYTES);
+    u64 skip = window > run->first ? window - run->first : 0;
+
+    line->first = run->first + skip;
+    line->bytes = (u32)min_u64(run->bytes - skip, window + WINDOW_BYTES - line->first);
+    line->tag = run->tag;
+    line->base = run->base + skip;
+    line->bus = run->bus + skip;
+}
+
 /** The run that holds addr, asked for when no inline one does. */
 static enum status run_at(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
-                          const struct gmem_hit **found)
+                          const struct gmem_line **found)
 {
-    struct gmem_hit *hit = gmem_slot(gm, addr);
+    struct gmem_line *line = gmem_line(gm, addr, dir);
     struct gmem_hit run;
     enum status st;
 
-    if (addr - hit->first >= hit->bytes || (dir == GMEM_WRITE && !hit->writable)) {
+    if (addr - line->first >= line->bytes) {
         st = gm->ops->find(gm, addr, bytes, dir, &run);
         if (st != ST_OK) {
             return st;
         }
         CHECK(addr - run.first < run.bytes);
         CHECK(dir == GMEM_READ || run.writable);
-        *hit = run;
+        line_fill(line, &run, addr);
     }
-    *found = hit;
+    *found = line;
     return ST_OK;
 }
 
@@ -62,7 +76,7 @@ enum status gmem_span(struct gmem *gm, gpa_t addr, u32 bytes, enum gmem_dir dir,
         return ST_GUEST;
     }
     while (bytes > 0) {
-        const struct gmem_hit *run;
+        const struct gmem_line *run;
         u64 offset;
         u32 piece;
 
@@ -94,6 +108,15 @@ enum status gmem_span(struct gmem *gm, gpa_t addr, u32 bytes, enum gmem_dir dir,
     return ST_OK;
 }
 
+void gmem_hold(struct gmem *gm, const struct span *spans, u32 count)
+{
+    for (u32 i = 0; i < count; i++) {
+        if (spans[i].base) {
+            gm->pins[spans[i].tag]++;
+        }
+    }
+}
+
 void gmem_release(struct gmem *gm, const struct span *spans, u32 count)
 {
     for (u32 i = 0; i < count; i++) {
@@ -113,7 +136,7 @@ enum status gmem_copy_in(struct gmem *gm, void *to, gpa_t addr, u32 bytes)
         return ST_GUEST;
     }
     while (bytes > 0) {
-        const struct gmem_hit *run;
+        const struct gmem_line *run;
         enum status st = run_at(gm, at, bytes, GMEM_READ, &run);
         u32 piece;
 
@@ -139,7 +162,7 @@ enum status gmem_copy_out(struct gmem *gm, gpa_t addr, const void *from, u32 byt
         return ST_GUEST;
     }
     while (bytes > 0) {
-        const struct gmem_hit *run;
+        const struct gmem_line *run;
         enum status st = run_at(gm, at, bytes, GMEM_WRITE, &run);
         u32 piece;
 

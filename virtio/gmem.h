@@ -7,8 +7,9 @@
  * behind depends on who made the gmem: windows of foreign mappings (drivers/xen/gmem_foreign.c),
  * an arena with poisoned edges (tests/fake/), later grants or shared memory.
  *
- * Runs that answered are kept inline (hit[]), one for every address modulo GMEM_HITS windows, so
- * that a steady request costs no call. Whoever unmaps or moves anything calls gmem_forget() first.
+ * Runs that answered are kept inline (line[]), one for every address modulo GMEM_LINES windows, so
+ * that a steady request costs no call; a span borrowed from one is not even pinned. Whoever unmaps
+ * or moves anything calls gmem_forget() first.
  */
 #pragma once
 
@@ -44,19 +45,27 @@ struct gmem_ops {
                         struct gmem_hit *run);
 };
 
-#define GMEM_HITS \
-    16 /* inline runs: 32 MiB of neighbouring windows before two of them share a place */
+/** A run that answered, kept inline: four loads decide and translate. */
+struct gmem_line {
+    u64 first;
+    u32 bytes; /* 0: empty */
+    u32 tag;
+    u8 *base;
+    u64 bus;
+};
+
+#define GMEM_LINES 16 /* per direction: 32 MiB of windows before two of them share a place */
 
 struct gmem {
     const struct gmem_ops *ops;
-    u32 *pins; /* one counter per tag: spans given out and not released */
-    struct gmem_hit hit[GMEM_HITS];
+    u32 *pins;                            /* one counter per tag: spans held and not released */
+    struct gmem_line line[2][GMEM_LINES]; /* by direction: what is here may be used in it */
 };
 
-/** The inline run that may answer for addr: one place per WINDOW_BYTES, modulo GMEM_HITS. */
-static inline struct gmem_hit *gmem_slot(struct gmem *gm, u64 addr)
+/** The inline run that may answer for addr: one place per WINDOW_BYTES, modulo GMEM_LINES. */
+static inline struct gmem_line *gmem_line(struct gmem *gm, u64 addr, enum gmem_dir dir)
 {
-    return &gm->hit[addr / WINDOW_BYTES % GMEM_HITS];
+    return &gm->line[dir][addr / WINDOW_BYTES % GMEM_LINES];
 }
 
 void gmem_init(struct gmem *gm, const struct gmem_ops *ops, u32 *pins);
@@ -73,44 +82,45 @@ void gmem_forget(struct gmem *gm);
 enum status gmem_span(struct gmem *gm, gpa_t addr, u32 bytes, enum gmem_dir dir, struct span *spans,
                       u32 max, u32 *count);
 
-/** Let go of spans made by gmem_span() of the same gmem. A span without base (a hole) is skipped.
- */
+/** Let go of spans made by gmem_span() or held by gmem_hold(). Holes are skipped. */
 void gmem_release(struct gmem *gm, const struct span *spans, u32 count);
 
 /**
- * Our pointer to [addr, addr + bytes) when an inline run answers for all of it, else NULL. Not
- * pinned: good until the next call that may map something.
+ * Our pointer to [addr, addr + bytes) when an inline run answers for all of it, else NULL. bytes is
+ * not 0. Borrowed, not held: good until the next call that may map something.
  */
 static inline u8 *gmem_peek(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir)
 {
-    const struct gmem_hit *hit = gmem_slot(gm, addr);
-    u64 offset = addr - hit->first;
+    const struct gmem_line *line = gmem_line(gm, addr, dir);
+    u64 offset = addr - line->first;
 
-    if (offset >= hit->bytes || bytes > hit->bytes - offset ||
-        (dir == GMEM_WRITE && !hit->writable)) {
+    if (bytes > line->bytes || offset > line->bytes - bytes) {
         return NULL;
     }
-    return hit->base + offset;
+    return line->base + offset;
 }
 
-/** gmem_span() for the steady case: true when one inline run covers all of it. bytes is not 0. */
-static inline bool gmem_span_one(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
-                                 struct span *span)
+/**
+ * The same as a span: borrowed until gmem_hold(). False when no inline run answers for all of it.
+ */
+static inline bool gmem_borrow(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
+                               struct span *span)
 {
-    const struct gmem_hit *hit = gmem_slot(gm, addr);
-    u64 offset = addr - hit->first;
+    const struct gmem_line *line = gmem_line(gm, addr, dir);
+    u64 offset = addr - line->first;
 
-    if (offset >= hit->bytes || bytes > hit->bytes - offset ||
-        (dir == GMEM_WRITE && !hit->writable)) {
+    if (bytes > line->bytes || offset > line->bytes - bytes) {
         return false;
     }
-    span->base = hit->base + offset;
-    span->bus = hit->bus + offset;
+    span->base = line->base + offset;
+    span->bus = line->bus + offset;
     span->bytes = bytes;
-    span->tag = hit->tag;
-    gm->pins[hit->tag]++;
+    span->tag = line->tag;
     return true;
 }
+
+/** Turn borrowed spans into held ones. A span without base (a hole) is skipped. */
+void gmem_hold(struct gmem *gm, const struct span *spans, u32 count);
 
 /** Copy from the guest: every byte read exactly once. ST_OK or what gmem_span() returns. */
 enum status gmem_copy_in(struct gmem *gm, void *to, gpa_t addr, u32 bytes);

@@ -37,16 +37,18 @@ void vblk_pool_init(struct vblk_pool *pool)
     }
 }
 
-static inline void slot_take(struct vblk *vb, struct vblk_req *vr, u16 queue)
+/** The request goes on beyond this turn: it keeps its slot, and its spans are pinned. */
+static void slot_take(struct vblk *vb, struct vblk_req *vr)
 {
+    CHECK(vb->pool->free == vr);
     vb->pool->free = vr->next_free;
     vb->pool->in_flight++;
     vb->in_flight++;
     vr->vb = vb;
-    vr->queue = queue;
+    virtq_hold(&vb->vdev.queue[vr->queue].vq, &vr->chain);
 }
 
-static inline void slot_return(struct vblk *vb, struct vblk_req *vr)
+static void slot_return(struct vblk *vb, struct vblk_req *vr)
 {
     vr->vb = NULL;
     vr->next_free = vb->pool->free;
@@ -55,66 +57,58 @@ static inline void slot_return(struct vblk *vb, struct vblk_req *vr)
     vb->in_flight--;
 }
 
-/* --- completing
- * ---------------------------------------------------------------------------------- */
+/* --- completing ----------------------------------------------------------------------------- */
 
-static u8 status_byte(enum status status)
+static inline u8 status_byte(enum status status)
 {
-    switch (status) {
-    case ST_OK:
+    if (status == ST_OK) {
         return VIRTIO_BLK_S_OK;
-    case ST_NOSUP:
-        return VIRTIO_BLK_S_UNSUPP;
-    default:
-        return VIRTIO_BLK_S_IOERR;
     }
+    return status == ST_NOSUP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
 /** Data is in place; then the status byte, then the used element. */
-static void request_end(struct vblk *vb, struct vblk_req *vr, enum status status)
+static inline void request_end(struct vblk *vb, struct vblk_req *vr, enum status status)
 {
     struct virtq *vq = &vb->vdev.queue[vr->queue].vq;
 
-    if (vq->state == VQ_READY) {
+    if (__builtin_expect(vq->state == VQ_READY, 1)) {
         store_u8(vr->status, status_byte(status));
     }
     virtq_push(vq, &vr->chain, status == ST_OK ? vr->written : vr->written_failed);
-    slot_return(vb, vr);
-    if (vb->vdev.resetting) {
-        vdev_reset_progress(&vb->vdev);
-    }
 }
 
 /** The driver got this request wrong. */
-static void request_refuse(struct vblk *vb, struct vblk_req *vr)
+static __attribute__((noinline, cold)) void request_refuse(struct vblk *vb, struct vblk_req *vr)
 {
     vb->errors_guest++;
     request_end(vb, vr, ST_IO);
 }
 
 /** There is no place for a status, or no header to obey. */
-static void request_drop(struct vblk *vb, struct vblk_req *vr, const char *why)
+static __attribute__((noinline, cold)) void request_drop(struct vblk *vb, struct vblk_req *vr,
+                                                         const char *why)
 {
     vb->errors_guest++;
     virtq_push_malformed(&vb->vdev.queue[vr->queue].vq, &vr->chain, why);
-    slot_return(vb, vr);
 }
 
-/** The medium has finished a request. */
-static void request_done(struct vblk *vb, struct vblk_req *vr)
+/** The medium says st of a request. True when that is its end, false when it is in flight. */
+static inline bool request_settle(struct vblk *vb, struct vblk_req *vr, enum status st)
 {
-    struct blk_req *req = &vr->blk;
-
-    if (req->status == ST_OK && req->op == BLK_WRITE && vb->write_through) {
-        req->op = BLK_FLUSH;
-        req->sectors = 0;
-        bdev_submit(vb->bdev, req);
-        return;
+    if (__builtin_expect(vb->write_through, 0) && st == ST_OK && vr->blk.op == BLK_WRITE) {
+        vr->blk.op = BLK_FLUSH;
+        vr->blk.sectors = 0;
+        st = bdev_submit(vb->bdev, &vr->blk);
     }
-    if (req->status != ST_OK) {
+    if (st == ST_AGAIN) {
+        return false;
+    }
+    if (__builtin_expect(st != ST_OK, 0)) {
         vb->errors_medium++;
     }
-    request_end(vb, vr, req->status);
+    request_end(vb, vr, st);
+    return true;
 }
 
 /** Complete everything on the done list; bounded by what is in flight. */
@@ -124,96 +118,89 @@ static u32 drain(struct vblk *vb)
     struct blk_req *req;
 
     while ((req = blk_done_take(&vb->done)) != NULL) {
-        request_done(vb, container_of(req, struct vblk_req, blk));
+        struct vblk_req *vr = container_of(req, struct vblk_req, blk);
+
+        if (request_settle(vb, vr, req->status)) {
+            slot_return(vb, vr);
+        }
         count++;
     }
+    vdev_reset_progress(&vb->vdev);
     return count;
 }
 
-/* --- decoding
- * -------------------------------------------------------------------------------------- */
+/* --- decoding ------------------------------------------------------------------------------- */
 
-/** What is left of a chain without header and status. */
-struct vblk_data {
-    struct span *read; /* driver -> us */
-    struct span *write;
-    u32 read_count, write_count;
-    u64 read_bytes, write_bytes;
-};
-
-/** The slow way, for a header in pieces. */
-static bool header_gather(struct vq_chain *chain, u8 *to, struct vblk_data *data)
+/** The slow way, for a header in pieces. False when there are not 16 bytes to be read. */
+static __attribute__((noinline)) bool header_gather(struct vblk_req *vr)
 {
-    u32 left = sizeof(struct vblk_header);
+    struct span *span = vr->chain.span;
+    u8 *to = (u8 *)&vr->header;
+    u32 left = sizeof(vr->header);
     u32 i = 0;
 
     while (left > 0) {
-        struct span *span = &chain->span[i];
         u32 piece;
 
-        if (i == chain->read_count || !span->base) {
+        if (i == vr->chain.read_count || !span[i].base) {
             return false;
         }
-        piece = min_u32(left, span->bytes);
-        memcpy(to, span->base, piece);
+        piece = min_u32(left, span[i].bytes);
+        memcpy(to, span[i].base, piece);
         to += piece;
         left -= piece;
-        span->base += piece;
-        span->bus += piece;
-        span->bytes -= piece;
-        if (span->bytes == 0) {
-            i++;
-        }
+        span[i].base += piece;
+        span[i].bus += piece;
+        span[i].bytes -= piece;
+        i += span[i].bytes == 0;
     }
     copied_once();
-    data->read = &chain->span[i];
-    data->read_count = chain->read_count - i;
+    vr->data_first = (u16)i;
     return true;
 }
 
 /** Copy the header, once, and trim it off the readable spans. False when it cannot be read. */
-static inline bool header_take(struct vq_chain *chain, struct vblk_header *header,
-                               struct vblk_data *data)
+static inline bool header_take(struct vblk_req *vr)
 {
-    struct span *first = &chain->span[0];
-    const u32 bytes = sizeof(*header);
+    const struct span *first = &vr->chain.span[0];
 
-    if (chain->read_count == 0 || first->bytes != bytes || !first->base ||
-        !is_aligned((uintptr_t)first->base, sizeof(u64))) {
-        return header_gather(chain, (u8 *)header, data);
+    if (__builtin_expect(vr->chain.read_count == 0 || first->bytes != sizeof(vr->header) ||
+                             !first->base || !is_aligned((uintptr_t)first->base, sizeof(u64)),
+                         0)) {
+        return header_gather(vr);
     }
-    header->type = le32_make(load_u32(first->base));
-    header->sector = le64_make(load_u64(first->base + offsetof(struct vblk_header, sector)));
-    data->read = first + 1;
-    data->read_count = chain->read_count - 1u;
+    vr->header.type = le32_make(load_u32(first->base));
+    vr->header.sector = le64_make(load_u64(first->base + offsetof(struct vblk_header, sector)));
+    vr->data_first = 1;
     return true;
 }
 
 /** Find the status byte and trim it off the writable spans. False when there is none. */
-static inline bool status_take(struct vq_chain *chain, u8 **status, struct vblk_data *data)
+static inline bool status_take(struct vblk_req *vr)
 {
-    struct span *last;
+    struct vq_chain *chain = &vr->chain;
+    struct span *last = &chain->span[(u32)chain->read_count + chain->write_count - 1];
 
-    if (chain->write_count == 0) {
+    if (chain->write_count == 0 || !last->base) {
         return false;
     }
-    data->write = &chain->span[chain->read_count];
-    data->write_count = chain->write_count;
-    last = &data->write[data->write_count - 1];
-    if (!last->base) {
-        return false;
-    }
-    *status = last->base + last->bytes - 1;
-    if (--last->bytes == 0) {
-        data->write_count--;
-    }
+    last->bytes--;
+    vr->status = last->base + last->bytes;
     return true;
 }
 
-/* --- the request types
- * ------------------------------------------------------------------------------- */
+/** Writable spans without the status byte. */
+static inline u32 data_write_count(const struct vblk_req *vr)
+{
+    const struct vq_chain *chain = &vr->chain;
+    u32 count = (u32)chain->read_count + chain->write_count;
 
-static u32 request_units(u64 bytes)
+    return chain->write_count - (chain->span[count - 1].bytes == 0);
+}
+
+/* --- the request types ---------------------------------------------------------------------- */
+
+static inline u32 request_units(u64 bytes)
 {
     return 1 + (u32)(bytes / VBLK_UNIT_BYTES);
 }
@@ -221,7 +208,9 @@ static u32 request_units(u64 bytes)
 static inline void submit(struct vblk *vb, struct vblk_req *vr)
 {
     vr->blk.done = &vb->done;
-    bdev_submit(vb->bdev, &vr->blk);
+    if (!request_settle(vb, vr, bdev_submit(vb->bdev, &vr->blk))) {
+        slot_take(vb, vr);
+    }
 }
 
 /** Sectors in whole logical blocks, inside the disk. */
@@ -233,38 +222,53 @@ static inline bool range_is_served(const struct vblk *vb, u64 sector, u64 bytes)
            range_ok(sector, bytes / SECTOR_BYTES, info->sectors);
 }
 
-/** IN and OUT. */
-static u32 request_data(struct vblk *vb, struct vblk_req *vr, const struct vblk_header *header,
-                        const struct vblk_data *data)
+/** Fill and submit IN or OUT, whose data must lie in one direction only. */
+static inline u32 request_data(struct vblk *vb, struct vblk_req *vr, enum blk_op op, u64 bytes,
+                               u64 stray)
 {
-    bool in = le32_get(header->type) == VIRTIO_BLK_T_IN;
-    u64 bytes = in ? data->write_bytes : data->read_bytes;
-    u64 stray = in ? data->read_bytes : data->write_bytes;
+    u64 sector = le64_get(vr->header.sector);
 
-    if (stray != 0 || !range_is_served(vb, le64_get(header->sector), bytes) ||
-        (!in && vb->read_only)) {
+    if (__builtin_expect(stray != 0 || !range_is_served(vb, sector, bytes), 0)) {
         request_refuse(vb, vr);
         return 1;
     }
-    vr->written = in ? (u32)bytes + 1 : 1;
-    if (in) {
-        vb->reads++;
-        vb->bytes_read += bytes;
-    } else {
-        vb->writes++;
-        vb->bytes_written += bytes;
-    }
-    if (bytes == 0) {
+    if (__builtin_expect(bytes == 0, 0)) {
         request_end(vb, vr, ST_OK);
         return 1;
     }
-    vr->blk.op = in ? BLK_READ : BLK_WRITE;
-    vr->blk.sector = le64_get(header->sector);
+    vr->blk.op = op;
+    vr->blk.sector = sector;
     vr->blk.sectors = bytes / SECTOR_BYTES;
-    vr->blk.spans = in ? data->write : data->read;
-    vr->blk.span_count = in ? data->write_count : data->read_count;
     submit(vb, vr);
     return request_units(bytes);
+}
+
+static inline u32 request_in(struct vblk *vb, struct vblk_req *vr)
+{
+    u64 bytes = vr->chain.write_bytes - 1;
+
+    vr->blk.spans = &vr->chain.span[vr->chain.read_count];
+    vr->blk.span_count = data_write_count(vr);
+    vr->written = (u32)bytes + 1;
+    vb->reads++;
+    vb->bytes_read += bytes;
+    return request_data(vb, vr, BLK_READ, bytes, vr->chain.read_bytes - sizeof(vr->header));
+}
+
+static u32 request_out(struct vblk *vb, struct vblk_req *vr)
+{
+    u64 bytes = vr->chain.read_bytes - sizeof(vr->header);
+
+    if (vb->read_only) {
+        request_refuse(vb, vr);
+        return 1;
+    }
+    vr->blk.spans = &vr->chain.span[vr->data_first];
+    vr->blk.span_count = (u32)vr->chain.read_count - vr->data_first;
+    vr->written = 1;
+    vb->writes++;
+    vb->bytes_written += bytes;
+    return request_data(vb, vr, BLK_WRITE, bytes, vr->chain.write_bytes - 1);
 }
 
 static u32 request_flush(struct vblk *vb, struct vblk_req *vr)
@@ -281,59 +285,61 @@ static u32 request_flush(struct vblk *vb, struct vblk_req *vr)
 }
 
 /** The identity string, as much of it as the buffer takes. */
-static u32 request_get_id(struct vblk *vb, struct vblk_req *vr, const struct vblk_data *data)
+static u32 request_get_id(struct vblk *vb, struct vblk_req *vr)
 {
+    const struct span *span = &vr->chain.span[vr->chain.read_count];
+    u32 count = data_write_count(vr);
     u32 done = 0;
 
     vb->get_ids++;
-    for (u32 i = 0; i < data->write_count && done < VBLK_ID_BYTES; i++) {
-        u32 piece = min_u32(data->write[i].bytes, VBLK_ID_BYTES - done);
+    for (u32 i = 0; i < count && done < VBLK_ID_BYTES; i++) {
+        u32 piece = min_u32(span[i].bytes, VBLK_ID_BYTES - done);
 
-        memcpy(data->write[i].base, vb->id + done, piece);
+        memcpy(span[i].base, vb->id + done, piece);
         done += piece;
     }
-    vr->written = done == data->write_bytes ? done + 1 : done;
+    vr->written = done + (done == vr->chain.write_bytes - 1);
     request_end(vb, vr, ST_OK);
     return 1;
 }
 
-/** Decode and start the request in vr->chain. Returns the units of work done. */
-static u32 request_start(struct vblk *vb, struct vblk_req *vr)
+/** Not IN. */
+static __attribute__((noinline)) u32 request_other(struct vblk *vb, struct vblk_req *vr)
 {
-    struct vq_chain *chain = &vr->chain;
-    struct vblk_header header;
-    struct vblk_data data;
-
-    if (!status_take(chain, &vr->status, &data)) {
-        request_drop(vb, vr, "a block request has no status byte we can write");
-        return 1;
-    }
-    if (!header_take(chain, &header, &data)) {
-        request_drop(vb, vr, "a block request has no header we can read");
-        return 1;
-    }
-    data.read_bytes = chain->read_bytes - sizeof(header);
-    data.write_bytes = chain->write_bytes - 1;
-    vr->written_failed = data.write_bytes == 0;
-    if (__builtin_expect(chain->holes || chain->cut || chain->desc_count > VBLK_DESC_MAX ||
-                             chain->segment_bytes > VBLK_DESC_BYTES_MAX,
-                         0)) {
-        request_refuse(vb, vr);
-        return 1;
-    }
-    switch (le32_get(header.type)) {
-    case VIRTIO_BLK_T_IN:
+    switch (le32_get(vr->header.type)) {
     case VIRTIO_BLK_T_OUT:
-        return request_data(vb, vr, &header, &data);
+        return request_out(vb, vr);
     case VIRTIO_BLK_T_FLUSH:
         return request_flush(vb, vr);
     case VIRTIO_BLK_T_GET_ID:
-        return request_get_id(vb, vr, &data);
+        return request_get_id(vb, vr);
     default:
         vb->unsupported++;
         request_end(vb, vr, ST_NOSUP);
         return 1;
     }
+}
+
+/** Decode and start the request in vr->chain. Returns the units of work done. */
+static u32 request_start(struct vblk *vb, struct vblk_req *vr)
+{
+    const struct vq_chain *chain = &vr->chain;
+
+    if (!status_take(vr)) {
+        request_drop(vb, vr, "a block request has no status byte we can write");
+        return 1;
+    }
+    if (!header_take(vr)) {
+        request_drop(vb, vr, "a block request has no header we can read");
+        return 1;
+    }
+    vr->written_failed = chain->write_bytes == 1;
+    if (__builtin_expect(chain->flaws || chain->desc_count > VBLK_DESC_MAX, 0)) {
+        request_refuse(vb, vr);
+        return 1;
+    }
+    return le32_get(vr->header.type) == VIRTIO_BLK_T_IN ? request_in(vb, vr)
+                                                        : request_other(vb, vr);
 }
 
 /* --- the poll loop's side
@@ -365,10 +371,9 @@ static u32 queue_poll(struct vblk *vb, u16 queue, u32 budget)
             break;
         }
         st = virtq_pop(vq, &vr->chain);
-        if (st == ST_OK) {
-            slot_take(vb, vr, queue);
+        if (__builtin_expect(st == ST_OK, 1)) {
+            vr->queue = queue;
             work += request_start(vb, vr);
-            drain(vb);
         } else if (st == ST_PROTO) {
             vb->errors_guest++;
             work++;
@@ -387,7 +392,7 @@ static void queue_show(struct vblk *vb, u16 queue)
     if (vq->state == VQ_BROKEN) {
         vdev_need_reset(&vb->vdev);
     }
-    vdev_queue_publish(&vb->vdev, queue);
+    vb->batches += vdev_queue_publish(&vb->vdev, queue);
 }
 
 u32 vblk_poll(struct vblk *vb, u32 budget)

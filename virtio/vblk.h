@@ -21,8 +21,7 @@
 #define VBLK_UNIT_BYTES (u32) KIB(64) /* data that counts as one unit of a poll budget */
 
 /* Framing is free: the header may come in 16 pieces, or share a descriptor with data. */
-#define VBLK_DESC_MAX       (16 + BLK_SEG_MAX + 1)
-#define VBLK_DESC_BYTES_MAX (BLK_SIZE_MAX + 16)
+#define VBLK_DESC_MAX (16 + BLK_SEG_MAX + 1)
 
 struct vblk;
 
@@ -30,6 +29,8 @@ struct vblk_req {
     struct blk_req blk;
     struct vblk *vb;
     u16 queue;
+    u16 data_first; /* first readable span after the header */
+    struct vblk_header header;
     u8 *status;         /* the chain's last writable byte */
     u32 written;        /* for the used ring, when the request succeeds */
     u32 written_failed; /* and when it fails: the status byte counts only if no gap precedes it */
@@ -96,7 +97,7 @@ static inline bool vblk_idle(const struct vblk *vb)
     return vb->in_flight == 0;
 }
 
-/** Requests taken from the rings since vblk_init(), whatever became of them. */
+/** Requests returned to the driver since vblk_init(), whatever became of them. */
 u64 vblk_requests(const struct vblk *vb);
 
 /** Ask for kicks. Returns true when there is work already. */

@@ -52,7 +52,7 @@ static u32 vdev_in_flight(const struct vdev *dev)
     u32 count = 0;
 
     for (u32 q = 0; q < dev->queue_count; q++) {
-        count += dev->queue[q].vq.in_flight;
+        count += virtq_in_flight(&dev->queue[q].vq);
     }
     return count;
 }
@@ -200,7 +200,7 @@ bool vdev_queue_open(const struct vdev *dev, u32 queue)
     return queue < dev->queue_count && !dev->resetting &&
            (dev->status & VIRTIO_STATUS_FEATURES_OK) &&
            !(dev->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FAILED)) &&
-           dev->queue[queue].vq.state == VQ_OFF && dev->queue[queue].vq.in_flight == 0;
+           dev->queue[queue].vq.state == VQ_OFF && virtq_in_flight(&dev->queue[queue].vq) == 0;
 }
 
 u32 vdev_queue_ready_read(const struct vdev *dev, u32 queue)
@@ -208,7 +208,7 @@ u32 vdev_queue_ready_read(const struct vdev *dev, u32 queue)
     if (queue >= dev->queue_count) {
         return 0;
     }
-    return dev->queue[queue].vq.state != VQ_OFF || dev->queue[queue].vq.in_flight > 0;
+    return dev->queue[queue].vq.state != VQ_OFF || virtq_in_flight(&dev->queue[queue].vq) > 0;
 }
 
 void vdev_queue_ready_write(struct vdev *dev, u32 queue, u32 value)
@@ -248,13 +248,17 @@ void vdev_kick(struct vdev *dev, u32 queue)
     }
 }
 
-void vdev_queue_publish(struct vdev *dev, u16 queue)
+bool vdev_queue_publish(struct vdev *dev, u16 queue)
 {
     struct virtq *vq = &dev->queue[queue].vq;
 
-    if (virtq_publish(vq) && virtq_wants_irq(vq)) {
+    if (!virtq_publish(vq)) {
+        return false;
+    }
+    if (virtq_wants_irq(vq)) {
         raise_cause(dev, VIRTIO_INT_QUEUE, queue);
     }
+    return true;
 }
 
 /* --- config space [VIRTIO 2.5]

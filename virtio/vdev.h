@@ -101,8 +101,8 @@ static inline bool vdev_has(const struct vdev *dev, u32 feature)
     return (dev->features >> feature & 1) != 0;
 }
 
-/** Show what was pushed to queue and tell the driver if it asked. */
-void vdev_queue_publish(struct vdev *dev, u16 queue);
+/** Show what was pushed to queue and tell the driver if it asked. True when there was something. */
+bool vdev_queue_publish(struct vdev *dev, u16 queue);
 /** Set DEVICE_NEEDS_RESET and tell the driver, if it is live. [VIRTIO 2.1.2] */
 void vdev_need_reset(struct vdev *dev);
 /** The config space has new content. [VIRTIO 2.5] */

@@ -18,18 +18,15 @@
 #include "start/port.h"
 #include "virtio/virtq_layout.h"
 
-/** A descriptor longer than this is not mapped but counts as a hole: one request shall not hold
- * every
- *  window of the machine. */
-#define VQ_DESC_BYTES_MAX (u32) MIB(2)
-
-/** avail_event is parked half a turn of the index ahead, and moved on when half of that is used
- * up. */
+/** avail_event is parked half a turn of the index ahead; moved on when half of that is used up. */
 #define VQ_PARK_AHEAD 0x8000
 #define VQ_PARK_MOVE  0x4000
 
+/** A flag of a descriptor in its second word. */
+#define DESC_WORD(flag) ((u64)(flag) << 32)
+
 STATIC_CHECK(VQ_SIZE_MAX <= VQ_PARK_MOVE, "a driver must not reach the parked index in one batch");
-STATIC_CHECK(VQ_DESC_BYTES_MAX <= WINDOW_BYTES, "a descriptor lies in at most two windows");
+STATIC_CHECK(VQ_DESC_BYTES_MAX > WINDOW_BYTES, "a longer buffer is never borrowed whole");
 
 void virtq_init(struct virtq *vq, const char *name)
 {
@@ -79,6 +76,7 @@ static u8 *part_at(const struct virtq_part *part, u32 offset)
     return (u8 *)(part->base[offset >= part->split] + offset);
 }
 
+/** Map one part; its spans are vq->pin[first..pin_count). */
 static enum status part_map(struct virtq *vq, struct virtq_part *part, u64 addr, u32 bytes,
                             u32 align, enum gmem_dir dir, const char *what)
 {
@@ -112,10 +110,13 @@ static enum status part_map(struct virtq *vq, struct virtq_part *part, u64 addr,
 static enum status parts_map(struct virtq *vq, const struct virtq_setup *setup)
 {
     u32 size = setup->size;
+    struct virtq_part desc;
     enum status st;
 
-    st = part_map(vq, &vq->desc, setup->desc, VIRTQ_DESC_BYTES(size), VIRTQ_DESC_ALIGN, GMEM_READ,
+    st = part_map(vq, &desc, setup->desc, VIRTQ_DESC_BYTES(size), VIRTQ_DESC_ALIGN, GMEM_READ,
                   "the descriptor table is not in guest memory");
+    vq->desc_addr = setup->desc;
+    vq->desc_flat = st == ST_OK && desc.base[0] == desc.base[1] ? (const u8 *)desc.base[0] : NULL;
     if (st == ST_OK) {
         st = part_map(vq, &vq->avail, setup->avail, VIRTQ_AVAIL_BYTES(size), VIRTQ_AVAIL_ALIGN,
                       GMEM_READ, "the available ring is not in guest memory");
@@ -145,9 +146,9 @@ enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct virtq_s
                        setup->size);
         return ST_INVAL;
     }
-    if (vq->in_flight > 0) {
+    if (virtq_in_flight(vq) > 0) {
         vq_guest_error(vq, "the queue is enabled while its old requests are in flight",
-                       vq->in_flight);
+                       virtq_in_flight(vq));
         return ST_AGAIN;
     }
     vq->gm = gm;
@@ -186,29 +187,30 @@ void virtq_reset(struct virtq *vq)
 /* --- returning ------------------------------------------------------------------------------- */
 
 /** Stage {head, written}: plain stores, ordered before used.idx by virtq_publish(). */
-static void stage(struct virtq *vq, u16 head, u32 written)
+static inline void stage(struct virtq *vq, u16 head, u32 written)
 {
     u32 offset = VIRTQ_USED_RING(vq->used_next & vq->mask);
+    u32 *element = (u32 *)(void *)part_at(&vq->used, offset);
 
-    *(u32 *)(void *)part_at(&vq->used, offset) = head;
-    *(u32 *)(void *)part_at(&vq->used, offset + 4) = written;
+    element[0] = head;
+    if (__builtin_expect(offset + sizeof(u32) != vq->used.split, 1)) {
+        element[1] = written;
+    } else {
+        *(u32 *)(void *)part_at(&vq->used, offset + sizeof(u32)) = written;
+    }
     vq->used_next++;
 }
 
 void virtq_push(struct virtq *vq, const struct vq_chain *chain, u32 written)
 {
-    u64 *word = &vq->busy[chain->head / 64];
-
-    for (u32 i = 0; i < (u32)chain->read_count + chain->write_count; i++) {
-        if (chain->span[i].base) {
-            vq->gm->pins[chain->span[i].tag]--;
-        }
+    if (__builtin_expect(chain->held > 0, 0)) {
+        gmem_release(vq->gm, chain->span, chain->held);
     }
-    vq->in_flight--;
-    if (vq->state != VQ_READY) {
+    if (__builtin_expect(vq->state != VQ_READY, 0)) {
+        vq->used_next++; /* counted, not written */
         return;
     }
-    *word &= ~BIT64(chain->head % 64);
+    vq->busy[chain->head / 64] &= ~BIT64(chain->head % 64);
     stage(vq, chain->head, written);
 }
 
@@ -224,6 +226,7 @@ bool virtq_publish(struct virtq *vq)
     if (vq->used_next == vq->used_shown || vq->state != VQ_READY) {
         return false;
     }
+    vq->chains += (u16)(vq->used_next - vq->used_shown);
     vq->used_shown = vq->used_next;
     store_release_u16(vq->used_idx, vq->used_shown);
     vq->publishes++;
@@ -329,199 +332,217 @@ static inline enum status head_at_next(struct virtq *vq, u16 *head)
     return ST_OK;
 }
 
-/** Where the walk is: the descriptor table of the ring, or an indirect table in guest memory. */
-struct walk {
-    struct vq_chain *chain;
-    u32 count;     /* spans so far */
-    u64 table;     /* guest address of the indirect table */
-    u32 entries;   /* of the table the walk is in */
-    bool in_table; /* in the indirect one */
-    bool writing;  /* a device-writable descriptor was seen */
-    const char *why;
-    u64 value;
-};
-
-static enum status walk_error(struct walk *w, const char *why, u64 value)
+/** The walk ends here: the chain is malformed. */
+static __attribute__((noinline, cold)) enum status malformed(struct virtq *vq, const char *why,
+                                                             u64 value)
 {
-    w->why = why;
-    w->value = value;
+    vq->walk.why = why;
+    vq->walk.value = value;
     return ST_PROTO;
 }
 
-/** Descriptor index of the table the walk is in, read once, as two words. */
-static inline enum status desc_read(struct virtq *vq, const struct walk *w, u32 index, u64 word[2])
+/** Before anything may be mapped: borrowed spans become held ones. */
+static void hold_so_far(struct virtq *vq, struct vq_chain *chain, u32 count)
 {
-    const u8 *at;
+    gmem_hold(vq->gm, &chain->span[chain->held], count - chain->held);
+    chain->held = (u16)count;
+}
 
-    if (!w->in_table) {
-        at = part_at(&vq->desc, index * (u32)sizeof(struct virtq_desc));
-    } else {
-        u64 addr = w->table + index * sizeof(struct virtq_desc);
+/**
+ * The slow way to an entry of a table: copied, once, to vq->walk.entry. NULL, with walk.status,
+ * when that cannot be done.
+ */
+static __attribute__((noinline)) const u8 *entry_copy(struct virtq *vq, struct vq_chain *chain,
+                                                      u32 count, u32 index)
+{
+    u64 addr = vq->walk.table + index * sizeof(struct virtq_desc);
+    enum status st;
 
-        at = gmem_peek(vq->gm, addr, sizeof(struct virtq_desc), GMEM_READ);
-        if (!at || !is_aligned((uintptr_t)at, sizeof(u64))) {
-            return gmem_copy_in(vq->gm, word, (gpa_t){addr}, sizeof(struct virtq_desc));
-        }
+    hold_so_far(vq, chain, count);
+    st = gmem_copy_in(vq->gm, vq->walk.entry, (gpa_t){addr}, sizeof(vq->walk.entry));
+    if (st == ST_OK) {
+        return (const u8 *)vq->walk.entry;
     }
-    word[0] = load_u64(at);
-    word[1] = load_u64(at + sizeof(u64));
-    return ST_OK;
+    vq->walk.status = ST_AGAIN;
+    if (st != ST_AGAIN) {
+        vq->walk.status = malformed(vq, "a descriptor table is not in guest memory", addr);
+    }
+    return NULL;
 }
 
 /** The walk goes on in the table that a descriptor names. [VIRTIO 2.7.5.3] */
-static enum status walk_into_table(struct virtq *vq, struct walk *w, u64 addr, u64 word)
+static inline enum status walk_into_table(struct virtq *vq, u64 addr, u64 word, bool in_table)
 {
     u32 bytes = VIRTQ_DESC_LEN(word);
+    const u8 *flat;
 
     if (!vq->indirect) {
-        return walk_error(w, "an indirect descriptor, which was not negotiated", addr);
+        return malformed(vq, "an indirect descriptor, which was not negotiated", addr);
     }
-    if (w->in_table) {
-        return walk_error(w, "an indirect descriptor inside an indirect table", addr);
+    if (in_table) {
+        return malformed(vq, "an indirect descriptor inside an indirect table", addr);
     }
     if (VIRTQ_DESC_FLAGS(word) & VIRTQ_DESC_F_NEXT) {
-        return walk_error(w, "a descriptor that is indirect and has a next one", addr);
+        return malformed(vq, "a descriptor that is indirect and has a next one", addr);
     }
     if (bytes == 0 || bytes % sizeof(struct virtq_desc) != 0) {
-        return walk_error(w, "the length of an indirect table is no multiple of 16", bytes);
+        return malformed(vq, "the length of an indirect table is no multiple of 16", bytes);
     }
     if (addr + (bytes - 1) < addr) {
-        return walk_error(w, "an indirect table wraps around the address space", addr);
+        return malformed(vq, "an indirect table wraps around the address space", addr);
     }
-    w->in_table = true;
-    w->table = addr;
-    w->entries = bytes / (u32)sizeof(struct virtq_desc);
+    flat = gmem_peek(vq->gm, addr, bytes, GMEM_READ);
+    vq->walk.flat = is_aligned((uintptr_t)flat, sizeof(u64)) ? flat : NULL;
+    vq->walk.table = addr;
+    vq->walk.entries = bytes / (u32)sizeof(struct virtq_desc);
     return ST_OK;
 }
 
-static void hole_append(struct walk *w, u32 bytes)
+static u32 hole_append(struct vq_chain *chain, u32 count, u32 bytes)
 {
-    w->chain->holes = true;
-    w->chain->span[w->count++] = (struct span){.base = NULL, .bytes = bytes};
+    chain->flaws |= VQ_FLAW_HOLE;
+    chain->span[count] = (struct span){.base = NULL, .bytes = bytes};
+    chain->held = (u16)(count + 1);
+    return count + 1;
 }
 
 /** No room for all spans: keep the beginning, and always the last byte. */
-static enum status span_append_cut(struct virtq *vq, struct walk *w, u64 addr, u32 bytes,
-                                   enum gmem_dir dir)
+static u32 span_append_cut(struct virtq *vq, struct vq_chain *chain, u32 count, u64 last,
+                           enum gmem_dir dir)
 {
-    struct span *spans = w->chain->span;
     enum status st;
 
-    w->chain->cut = true;
-    if (w->count == VQ_SPAN_MAX) {
-        gmem_release(vq->gm, &spans[--w->count], 1);
+    chain->flaws |= VQ_FLAW_CUT;
+    if (count == VQ_SPAN_MAX) {
+        gmem_release(vq->gm, &chain->span[--count], 1);
+        chain->held--;
     }
-    st = gmem_span(vq->gm, (gpa_t){addr + (bytes - 1)}, 1, dir, spans, VQ_SPAN_MAX, &w->count);
+    st = gmem_span(vq->gm, (gpa_t){last}, 1, dir, chain->span, VQ_SPAN_MAX, &count);
     if (st == ST_AGAIN) {
-        return ST_AGAIN;
+        return 0;
     }
     if (st != ST_OK) {
-        hole_append(w, 1);
+        return hole_append(chain, count, 1);
     }
-    return ST_OK;
+    chain->held = (u16)count;
+    return count;
 }
 
-/** Append the spans of a descriptor's buffer. ST_OK, or ST_AGAIN when no window is free. */
-static enum status span_append(struct virtq *vq, struct walk *w, u64 addr, u32 bytes,
-                               enum gmem_dir dir)
+/**
+ * The slow way to append the spans of a descriptor's buffer. Returns the new count, 0 when no
+ * window is free. Something may have been mapped: what is only borrowed may be gone.
+ */
+static __attribute__((noinline)) u32 span_append(struct virtq *vq, struct vq_chain *chain,
+                                                 u32 count, u64 addr, u32 bytes, enum gmem_dir dir)
 {
     enum status st = ST_GUEST;
 
+    hold_so_far(vq, chain, count);
     if (bytes <= VQ_DESC_BYTES_MAX) {
-        st = gmem_span(vq->gm, (gpa_t){addr}, bytes, dir, w->chain->span, VQ_SPAN_MAX, &w->count);
+        st = gmem_span(vq->gm, (gpa_t){addr}, bytes, dir, chain->span, VQ_SPAN_MAX, &count);
     }
-    if (st == ST_OK || st == ST_AGAIN) {
-        return st;
+    if (st == ST_OK) {
+        chain->held = (u16)count;
+        return count;
     }
-    if (st == ST_FULL || w->count == VQ_SPAN_MAX) {
-        return span_append_cut(vq, w, addr, bytes, dir);
+    if (st == ST_AGAIN) {
+        return 0;
     }
-    hole_append(w, bytes);
-    return ST_OK;
+    if (st == ST_FULL || count == VQ_SPAN_MAX) {
+        return span_append_cut(vq, chain, count, addr + (bytes - 1), dir);
+    }
+    return hole_append(chain, count, bytes);
 }
 
 /**
  * Follow the chain from head, bounded by counting: a chain has at most as many descriptors as the
- * queue [VIRTIO 2.7.5.3.1]. ST_OK; ST_PROTO with w->why; ST_AGAIN when no window is free.
+ * queue [VIRTIO 2.7.5.3.1]. ST_OK; ST_PROTO when it is malformed; ST_AGAIN when no window is free.
  */
-static enum status walk_chain(struct virtq *vq, struct walk *w, u16 head)
+static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u16 head)
 {
-    struct vq_chain *chain = w->chain;
-    u64 bytes[2] = {0, 0}; /* by direction */
-    u32 longest = 0, index = head, descs = 0;
+    struct gmem *gm = vq->gm;
+    const u8 *table = vq->desc_flat;
+    u32 entries = (u32)vq->mask + 1;
+    u32 left = entries;
+    u32 index = head, count = 0, read_count = 0;
+    u64 read_bytes = 0, write_bytes = 0;
+    bool in_table = false, writing = false;
 
+    vq->walk.table = vq->desc_addr;
     for (;;) {
-        u64 word[2];
-        u16 flags;
+        const u8 *at =
+            table ? table + index * sizeof(struct virtq_desc) : entry_copy(vq, chain, count, index);
+        enum gmem_dir dir = GMEM_READ;
+        u64 addr, word;
         u32 len;
-        enum gmem_dir dir;
-        enum status st = desc_read(vq, w, index, word);
 
-        if (__builtin_expect(st != ST_OK, 0)) {
-            return st == ST_AGAIN
-                       ? st
-                       : walk_error(w, "an indirect table is not in guest memory", w->table);
+        if (!at) {
+            return vq->walk.status;
         }
-        flags = VIRTQ_DESC_FLAGS(word[1]);
-        if (flags & VIRTQ_DESC_F_INDIRECT) {
-            st = walk_into_table(vq, w, word[0], word[1]);
+        addr = load_u64(at); /* each word read once */
+        word = load_u64(at + sizeof(u64));
+        if (word & DESC_WORD(VIRTQ_DESC_F_INDIRECT)) {
+            enum status st = walk_into_table(vq, addr, word, in_table);
+
             if (st != ST_OK) {
                 return st;
             }
+            in_table = true;
+            table = vq->walk.flat;
+            entries = vq->walk.entries;
             index = 0;
             continue;
         }
-        if (++descs > (u32)vq->mask + 1) {
-            return walk_error(w, "a chain is longer than the queue", descs);
+        if (left-- == 0) {
+            return malformed(vq, "a chain is longer than the queue", head);
         }
-        len = VIRTQ_DESC_LEN(word[1]);
-        dir = flags & VIRTQ_DESC_F_WRITE ? GMEM_WRITE : GMEM_READ;
-        if (dir == GMEM_WRITE && !w->writing) {
-            w->writing = true;
-            chain->read_count = (u16)w->count;
-        } else if (dir == GMEM_READ && w->writing) {
-            return walk_error(w, "a device-readable descriptor follows a writable one", index);
+        len = VIRTQ_DESC_LEN(word);
+        if (word & DESC_WORD(VIRTQ_DESC_F_WRITE)) {
+            dir = GMEM_WRITE;
+            read_count = writing ? read_count : count;
+            writing = true;
+            write_bytes += len;
+        } else if (writing) {
+            return malformed(vq, "a device-readable descriptor follows a writable one", index);
+        } else {
+            read_bytes += len;
         }
-        if (len > 0) { /* an empty descriptor adds nothing */
-            if (__builtin_expect(w->count < VQ_SPAN_MAX, 1) &&
-                gmem_span_one(vq->gm, word[0], len, dir, &chain->span[w->count])) {
-                w->count++;
-            } else if (span_append(vq, w, word[0], len, dir) != ST_OK) {
-                return ST_AGAIN;
+        if (len != 0) { /* an empty descriptor adds nothing */
+            if (count < VQ_SPAN_MAX && gmem_borrow(gm, addr, len, dir, &chain->span[count])) {
+                count++;
+            } else {
+                count = span_append(vq, chain, count, addr, len, dir);
+                if (count == 0) {
+                    return ST_AGAIN;
+                }
+                table = in_table ? NULL : table;
             }
-            bytes[dir] += len;
-            longest = len > longest ? len : longest;
         }
-        if (!(flags & VIRTQ_DESC_F_NEXT)) {
+        if (!(word & DESC_WORD(VIRTQ_DESC_F_NEXT))) {
             break;
         }
-        index = VIRTQ_DESC_NEXT(word[1]);
-        if (index >= w->entries) {
-            return walk_error(w, "next is outside the table", index);
+        index = VIRTQ_DESC_NEXT(word);
+        if (index >= entries) {
+            return malformed(vq, "next is outside the table", index);
         }
     }
-    chain->read_bytes = bytes[GMEM_READ];
-    chain->write_bytes = bytes[GMEM_WRITE];
-    chain->segment_bytes = longest;
-    chain->desc_count = (u16)descs;
-    return ST_OK;
-}
-
-/** Sort out where the readable spans end. */
-static inline void chain_finish(struct vq_chain *chain, const struct walk *w)
-{
-    u32 read = w->writing ? chain->read_count : w->count;
-
-    if (__builtin_expect(chain->cut, 0) && chain->write_bytes > 0 && read == w->count) {
-        read = w->count - 1; /* the last span was taken over by a writable one */
+    read_count = writing ? read_count : count;
+    if (__builtin_expect(chain->held > 0, 0)) {
+        hold_so_far(vq, chain, count);
+        if ((chain->flaws & VQ_FLAW_CUT) && write_bytes > 0 && read_count == count) {
+            read_count--; /* the last span was taken over by a writable one */
+        }
     }
-    chain->read_count = (u16)read;
-    chain->write_count = (u16)(w->count - read);
+    chain->read_count = (u16)read_count;
+    chain->write_count = (u16)(count - read_count);
+    chain->read_bytes = read_bytes;
+    chain->write_bytes = write_bytes;
+    chain->desc_count = (u16)((u32)vq->mask + 1 - left);
+    return ST_OK;
 }
 
 enum status virtq_pop(struct virtq *vq, struct vq_chain *chain)
 {
-    struct walk w = {.chain = chain, .entries = (u32)vq->mask + 1};
     u16 head = 0;
     enum status st = head_at_next(vq, &head);
 
@@ -529,19 +550,21 @@ enum status virtq_pop(struct virtq *vq, struct vq_chain *chain)
         return st;
     }
     chain->head = head;
-    chain->cut = false;
-    chain->holes = false;
-    st = walk_chain(vq, &w, head);
+    chain->flaws = 0;
+    chain->held = 0;
+    st = walk_chain(vq, chain, head);
     if (__builtin_expect(st != ST_OK, 0)) {
-        gmem_release(vq->gm, chain->span, w.count);
-        return st == ST_AGAIN ? ST_FULL : vq_drop(vq, head, w.why, w.value);
+        gmem_release(vq->gm, chain->span, chain->held);
+        return st == ST_AGAIN ? ST_FULL : vq_drop(vq, head, vq->walk.why, vq->walk.value);
     }
-    chain_finish(chain, &w);
     vq->busy[head / 64] |= BIT64(head % 64);
-    vq->in_flight++;
     vq->next++;
-    vq->chains++;
     return ST_OK;
+}
+
+void virtq_hold(struct virtq *vq, struct vq_chain *chain)
+{
+    hold_so_far(vq, chain, (u32)chain->read_count + chain->write_count);
 }
 
 void virtq_drop_next(struct virtq *vq)

@@ -38,18 +38,25 @@
 #include "virtio/gmem.h"
 
 #define VQ_COMPLAINTS_MAX 16 /* malformed chains before the queue counts as broken */
+#define VQ_DESC_BYTES_MAX \
+    (u32)(MIB(2) + 16) /* a longer buffer is a hole: nobody holds all windows */
 
-/** One request as taken from the ring. Its spans stay valid until virtq_push(). */
+#define VQ_FLAW_HOLE 0x1 /* some span has no base: its bytes are not memory of the guest */
+#define VQ_FLAW_CUT  0x2 /* more than VQ_SPAN_MAX spans: the last one ends the chain, before it */
+                         /* some are missing */
+
+/**
+ * One request as taken from the ring. Its spans are borrowed: good until guest memory is mapped for
+ * something else. When the request outlives the turn, virtq_hold() makes them good until the push.
+ */
 struct vq_chain {
-    u16 head;          /* names the request towards the driver */
-    u16 desc_count;    /* descriptors it was made of */
-    u16 read_count;    /* spans we may read: span[0..read_count) */
-    u16 write_count;   /* spans we may write: the ones after them */
-    bool cut;          /* more than VQ_SPAN_MAX spans: the last span is the end of the chain, */
-                       /* what lay before it is missing */
-    bool holes;        /* some span has no base */
-    u32 segment_bytes; /* longest descriptor */
-    u64 read_bytes;    /* sums over all descriptors, holes and missing spans included */
+    u16 head;        /* names the request towards the driver */
+    u16 desc_count;  /* descriptors it was made of */
+    u16 read_count;  /* spans we may read: span[0..read_count) */
+    u16 write_count; /* spans we may write: the ones after them */
+    u8 flaws;        /* VQ_FLAW_*; 0 for a chain as it should be */
+    u16 held;        /* leading spans that are pinned: 0 or all of them */
+    u64 read_bytes;  /* sums over all descriptors, holes and missing spans included */
     u64 write_bytes;
     struct span span[VQ_SPAN_MAX]; /* base NULL: a hole, never touched */
 };
@@ -74,6 +81,17 @@ struct virtq_part {
     u32 split;
 };
 
+/** Where pop is in the descriptors of a chain. */
+struct virtq_walk {
+    u64 table;      /* guest address of the table */
+    const u8 *flat; /* our pointer to all of it; NULL: entry by entry through gmem */
+    u32 entries;
+    enum status status; /* why the last step failed */
+    u64 entry[2];       /* an entry that had to be copied out */
+    const char *why;    /* what is wrong with a malformed chain ... */
+    u64 value;          /* ... and the word that shows it */
+};
+
 struct virtq {
     /* looked at by every idle turn */
     const u8 *avail_idx; /* avail.idx; points at idle_idx unless the queue is ready */
@@ -89,10 +107,12 @@ struct virtq {
     bool indirect;
     bool event_idx;
     bool kicks_on;
-    u16 in_flight; /* popped and not pushed; counts on through a reset */
     u16 complaints;
     struct gmem *gm;
-    struct virtq_part desc, avail, used;
+    const u8 *desc_flat; /* NULL: the table lies in two runs */
+    u64 desc_addr;
+    struct virtq_part avail, used;
+    struct virtq_walk walk;
     u8 *used_idx;
     const u8 *used_event, *avail_flags;
     u8 *avail_event, *used_flags;
@@ -102,7 +122,7 @@ struct virtq {
     const char *name; /* for messages */
     struct log_limit limit;
     /* counters since virtq_init() */
-    u64 chains;       /* popped */
+    u64 chains;       /* returned, dropped ones included; counted when they are shown */
     u64 dropped;      /* malformed, returned unused */
     u64 breaks;       /* times the queue became VQ_BROKEN */
     u64 publishes;    /* stores of used.idx */
@@ -135,6 +155,15 @@ void virtq_reset(struct virtq *vq);
  * [VIRTIO 2.7.5, 2.7.6]
  */
 enum status virtq_pop(struct virtq *vq, struct vq_chain *chain);
+
+/** Chains popped and not pushed; counts on through a reset. */
+static inline u16 virtq_in_flight(const struct virtq *vq)
+{
+    return (u16)(vq->next - vq->used_next);
+}
+
+/** The chain stays in flight beyond this turn: pin what its spans point to. */
+void virtq_hold(struct virtq *vq, struct vq_chain *chain);
 
 /** Return the chain that pop would take next, unused: the way out when ST_FULL will not go away. */
 void virtq_drop_next(struct virtq *vq);

@@ -16,14 +16,13 @@ static u32 random_below(struct bdev_faulty *faulty, u32 limit)
     return (u32)(faulty->random % limit);
 }
 
-static void faulty_submit(struct bdev *dev, struct blk_req *req)
+static enum status faulty_submit(struct bdev *dev, struct blk_req *req)
 {
     struct bdev_faulty *faulty = faulty_of(dev);
 
     faulty->submitted++;
     if (faulty->fail_every > 0 && faulty->submitted % faulty->fail_every == 0) {
-        bdev_done(dev, req, faulty->fail);
-        return;
+        return faulty->fail;
     }
     for (u32 i = 0; i < BDEV_FAULTY_HELD_MAX; i++) {
         struct bdev_faulty_held *held = &faulty->held[i];
@@ -34,7 +33,7 @@ static void faulty_submit(struct bdev *dev, struct blk_req *req)
             held->outer = req;
             held->turns = faulty->delay_turns;
             held->turns += faulty->reorder ? random_below(faulty, 8) : 0;
-            return;
+            return ST_AGAIN;
         }
     }
     panic("bdev_faulty: more than %d requests in flight", BDEV_FAULTY_HELD_MAX);
@@ -50,6 +49,16 @@ static void note(struct bdev_faulty *faulty, enum blk_op op)
     }
 }
 
+/** The inner medium is done with a request: so are we. */
+static void pass_on(struct bdev_faulty *faulty, struct bdev_faulty_held *held, enum status status)
+{
+    struct blk_req *outer = held->outer;
+
+    note(faulty, held->inner.op);
+    held->outer = NULL;
+    bdev_done(&faulty->bdev, outer, status);
+}
+
 static u32 faulty_poll(struct bdev *dev)
 {
     struct bdev_faulty *faulty = faulty_of(dev);
@@ -58,19 +67,19 @@ static u32 faulty_poll(struct bdev *dev)
 
     for (u32 i = 0; i < BDEV_FAULTY_HELD_MAX && !faulty->stall; i++) {
         struct bdev_faulty_held *held = &faulty->held[i];
+        enum status st;
 
         if (held->outer && held->turns != UINT32_MAX && held->turns-- == 0) {
             held->turns = UINT32_MAX; /* with the inner medium */
-            bdev_submit(faulty->inner, &held->inner);
+            st = bdev_submit(faulty->inner, &held->inner);
+            if (st != ST_AGAIN) {
+                pass_on(faulty, held, st);
+                work++;
+            }
         }
     }
     while ((inner = blk_done_take(&faulty->done)) != NULL) {
-        struct bdev_faulty_held *held = container_of(inner, struct bdev_faulty_held, inner);
-        struct blk_req *outer = held->outer;
-
-        note(faulty, inner->op);
-        held->outer = NULL;
-        bdev_done(dev, outer, inner->status);
+        pass_on(faulty, container_of(inner, struct bdev_faulty_held, inner), inner->status);
         work++;
     }
     return work;

@@ -15,10 +15,14 @@ static u8 data[1024];
 static const struct span spans[] = {{.base = data, .bytes = 1000}, {.base = data, .bytes = 24}};
 static u32 submitted;
 
-static void count_submit(struct bdev *to, struct blk_req *req)
+static enum status answer;
+
+static enum status count_submit(struct bdev *to, struct blk_req *req)
 {
+    (void)to;
+    (void)req;
     submitted++;
-    bdev_done(to, req, ST_OK);
+    return answer;
 }
 
 static const struct bdev_ops ops = {.submit = count_submit};
@@ -36,6 +40,7 @@ static int fresh(void **state)
     bdev_init(&dev, &ops, "dev", &info);
     blk_done_init(&done);
     submitted = 0;
+    answer = ST_OK;
     return 0;
 }
 
@@ -62,7 +67,7 @@ static void a_good_request_passes_and_is_counted(void **state)
     assert_int_equal(submitted, 3);
     assert_int_equal(dev.in_flight, 0);
     assert_int_equal(dev.requests[BLK_FLUSH], 1);
-    assert_int_equal(dev.sectors_written, 2);
+    assert_null(blk_done_take(&done)); /* finished at once: on no list */
     assert_int_equal(bdev_poll(&dev), 0);
 }
 
@@ -94,17 +99,35 @@ static void a_write_to_a_read_only_medium_is_our_mistake(void **state)
     assert_false(refused(BLK_READ, 0, 2, 2));
 }
 
-static void errors_are_counted_and_transfer_nothing(void **state)
+static void a_request_in_flight_ends_on_its_list(void **state)
 {
-    struct blk_req req = {.op = BLK_READ, .sectors = 2, .done = &done};
+    struct blk_req req = {.op = BLK_FLUSH, .done = &done};
 
     (void)state;
-    dev.in_flight = 1;
+    answer = ST_AGAIN;
+    assert_int_equal(bdev_submit(&dev, &req), ST_AGAIN);
+    assert_int_equal(dev.in_flight, 1);
+    assert_int_equal(dev.requests[BLK_FLUSH], 0);
+    assert_null(blk_done_take(&done));
     bdev_done(&dev, &req, ST_CRC);
+    assert_int_equal(dev.in_flight, 0);
+    assert_int_equal(dev.requests[BLK_FLUSH], 1);
     assert_int_equal(dev.errors, 1);
-    assert_int_equal(dev.sectors_read, 0);
     assert_ptr_equal(blk_done_take(&done), &req);
+    assert_int_equal(req.status, ST_CRC);
+    bdev_cancel(&dev, &req); /* a medium that cannot: nothing happens */
     assert_true(EXPECT_PANIC(bdev_done(&dev, &req, ST_OK)));
+}
+
+static void a_request_that_fails_at_once_is_counted(void **state)
+{
+    struct blk_req req = {.op = BLK_FLUSH, .done = &done};
+
+    (void)state;
+    answer = ST_TIMEOUT;
+    assert_int_equal(bdev_submit(&dev, &req), ST_TIMEOUT);
+    assert_int_equal(dev.in_flight, 0);
+    assert_int_equal(dev.errors, 1);
 }
 
 static bool info_refused(const struct bdev_info *bad)
@@ -152,7 +175,8 @@ int main(void)
         cmocka_unit_test_setup(a_request_outside_the_medium_is_our_mistake, fresh),
         cmocka_unit_test_setup(spans_that_do_not_add_up_are_our_mistake, fresh),
         cmocka_unit_test_setup(a_write_to_a_read_only_medium_is_our_mistake, fresh),
-        cmocka_unit_test_setup(errors_are_counted_and_transfer_nothing, fresh),
+        cmocka_unit_test_setup(a_request_in_flight_ends_on_its_list, fresh),
+        cmocka_unit_test_setup(a_request_that_fails_at_once_is_counted, fresh),
         cmocka_unit_test_setup(an_incoherent_medium_is_our_mistake, fresh),
         cmocka_unit_test_setup(the_done_list_keeps_its_order, fresh),
     };

@@ -168,15 +168,40 @@ static void a_known_run_is_not_asked_for_again(void **state)
     assert_int_equal(span(ARENA_BASE, 16, GMEM_READ, 16), ST_OK);
     assert_int_equal(arena.finds, 1);
     assert_int_equal(span(ARENA_BASE + 4080, 16, GMEM_WRITE, 16), ST_OK);
-    assert_true(gmem_span_one(&arena.gm, ARENA_BASE + 1, 4095, GMEM_READ, &one));
-    assert_false(gmem_span_one(&arena.gm, ARENA_BASE + 1, 4096, GMEM_READ, &spans[2]));
+    assert_int_equal(arena.finds, 2); /* a place for each direction */
+    assert_true(gmem_borrow(&arena.gm, ARENA_BASE + 1, 4095, GMEM_READ, &one));
+    assert_false(gmem_borrow(&arena.gm, ARENA_BASE + 1, 4096, GMEM_READ, &spans[2]));
+    assert_ptr_equal(one.base, arena.window[0] + 1);
     assert_ptr_equal(gmem_peek(&arena.gm, ARENA_BASE + 7, 1, GMEM_READ), arena.window[0] + 7);
-    assert_int_equal(arena.finds, 1);
+    assert_int_equal(arena.finds, 2);
+    assert_int_equal(arena_pinned(&arena), 2); /* what is borrowed is not pinned ... */
+    gmem_hold(&arena.gm, &one, 1);
+    assert_int_equal(arena_pinned(&arena), 3); /* ... until it is held */
     gmem_release(&arena.gm, &one, 1);
     gmem_release(&arena.gm, spans, count);
     gmem_forget(&arena.gm);
     assert_null(gmem_peek(&arena.gm, ARENA_BASE + 7, 1, GMEM_READ));
-    assert_false(gmem_span_one(&arena.gm, ARENA_BASE + 1, 1, GMEM_READ, &one));
+    assert_false(gmem_borrow(&arena.gm, ARENA_BASE + 1, 1, GMEM_READ, &one));
+}
+
+/* A line never answers past its window, however long the run is: there other runs are looked for.
+ */
+static void a_long_run_is_kept_window_by_window(void **state)
+{
+    u64 edge = ARENA_BASE + WINDOW_BYTES;
+
+    (void)state;
+    arena_free(&arena);
+    arena_init(&arena, 1, 4 * WINDOW_BYTES);
+    assert_int_equal(span(ARENA_BASE + 1, 2 * WINDOW_BYTES, GMEM_READ, 16), ST_OK);
+    assert_int_equal(count, 3);
+    assert_int_equal(spans[0].bytes, WINDOW_BYTES - 1);
+    assert_int_equal(spans[1].bytes, WINDOW_BYTES);
+    assert_int_equal(spans[2].bytes, 1);
+    assert_ptr_equal(spans[1].base, arena.window[0] + WINDOW_BYTES);
+    assert_null(gmem_peek(&arena.gm, edge - 1, 2, GMEM_READ));
+    assert_ptr_equal(gmem_peek(&arena.gm, edge, 2, GMEM_READ), arena.window[0] + WINDOW_BYTES);
+    gmem_release(&arena.gm, spans, count);
 }
 
 static void copies_cross_windows_and_single_byte_runs(void **state)
@@ -204,6 +229,7 @@ static void holes_are_skipped_and_a_double_release_is_our_mistake(void **state)
     const struct span hole = {.base = NULL, .bytes = 100, .tag = 3};
 
     (void)state;
+    gmem_hold(&arena.gm, &hole, 1);
     gmem_release(&arena.gm, &hole, 1);
     assert_int_equal(span(ARENA_BASE, 16, GMEM_READ, 16), ST_OK);
     gmem_release(&arena.gm, spans, 1);
@@ -224,6 +250,7 @@ int main(void)
         TEST(the_reason_of_the_implementation_is_passed_on),
         TEST(read_only_memory_is_not_written),
         TEST(a_known_run_is_not_asked_for_again),
+        TEST(a_long_run_is_kept_window_by_window),
         TEST(copies_cross_windows_and_single_byte_runs),
         TEST(holes_are_skipped_and_a_double_release_is_our_mistake),
     };

@@ -236,7 +236,7 @@ static void a_reset_waits_for_what_is_in_flight(void **state)
 {
     (void)state;
     go_live();
-    dev.queue[0].vq.in_flight = 1;
+    dev.queue[0].vq.next++; /* popped */
     vdev_status_write(&dev, 0);
     assert_int_equal(vdev_status_read(&dev), 0xf);
     assert_false(dev.live);
@@ -249,7 +249,7 @@ static void a_reset_waits_for_what_is_in_flight(void **state)
     assert_false(vdev_queue_open(&dev, 0));
     assert_int_equal(vdev_queue_ready_read(&dev, 0), 1);
     assert_false(vdev_shutdown(&dev));
-    dev.queue[0].vq.in_flight = 0;
+    dev.queue[0].vq.used_next++; /* pushed */
     vdev_reset_progress(&dev);
     assert_int_equal(vdev_status_read(&dev), 0);
     assert_int_equal(vdev_queue_ready_read(&dev, 0), 0);

@@ -2,10 +2,10 @@
 /*
  * bench_vblk.c - instructions per request of the engine on arm64, counted exactly.
  *
- * Runs alone on QEMU's virt machine with -icount shift=0,sleep=off and -cpu max, where the virtual counter
- * ticks at 1 GHz of virtual time, that is once per instruction. The guest is played by prepared rings, so
- * only the engine runs between two readings of the counter. Compiled with the image's own flags; built a
- * second time with NO_COPY, where port_copy() returns at once.
+ * Runs alone on QEMU's virt machine with -icount shift=0,sleep=off and -cpu max, where the virtual
+ * counter ticks at 1 GHz of virtual time, that is once per instruction. The guest is played by
+ * prepared rings, so only the engine runs between two readings of the counter. Compiled with the
+ * image's own flags; built a second time with NO_COPY, where port_copy() returns at once.
  *
  * Prints one line per figure: name, tab, value.
  */
@@ -24,17 +24,17 @@
 #define COPY_WORD "with copy"
 #endif
 
-#define DEPTH_MAX    64
-#define ROUNDS       1000
-#define REQUEST      4096
-#define GUEST_BYTES  MIB(2)
-#define AT_TABLES    KIB(64)
-#define AT_HEADERS   KIB(128)
-#define AT_STATUS    KIB(192)
-#define AT_DATA      KIB(256)
-#define RING_BYTES   KIB(16)
-#define RING_SIZE    256
-#define DEVICES      16
+#define DEPTH_MAX   64
+#define ROUNDS      1000
+#define REQUEST     4096
+#define GUEST_BYTES MIB(2)
+#define AT_TABLES   KIB(64)
+#define AT_HEADERS  KIB(128)
+#define AT_STATUS   KIB(192)
+#define AT_DATA     KIB(256)
+#define RING_BYTES  KIB(16)
+#define RING_SIZE   256
+#define DEVICES     16
 
 void bench_say(const char *text);
 int bench_main(void);
@@ -127,14 +127,15 @@ static void device_start(u32 d)
 {
     u32 desc = d < 4 ? ring_at(d) : (u32)MIB(1) + ring_at(d);
 
-    vblk_init(&vb[d], &(struct vblk_init){
-                          .bdev = &ram.bdev, .gm = &gm, .pool = &pool, .name = "bench", .id = "id"});
+    vblk_init(&vb[d],
+              &(struct vblk_init){
+                  .bdev = &ram.bdev, .gm = &gm, .pool = &pool, .name = "bench", .id = "id"});
     vmmio_init(&mmio[d], &vb[d].vdev, irq, NULL);
     memset(guest + desc, 0, RING_BYTES);
     reg_write(&mmio[d], 0x070, 0);
     reg_write(&mmio[d], 0x070, 3);
-    reg_write(&mmio[d], 0x020, 1u << VIRTIO_F_INDIRECT_DESC | 1u << VIRTIO_F_EVENT_IDX |
-                                   1u << VIRTIO_BLK_F_FLUSH);
+    reg_write(&mmio[d], 0x020,
+              1u << VIRTIO_F_INDIRECT_DESC | 1u << VIRTIO_F_EVENT_IDX | 1u << VIRTIO_BLK_F_FLUSH);
     reg_write(&mmio[d], 0x024, 1);
     reg_write(&mmio[d], 0x020, 1);
     reg_write(&mmio[d], 0x070, 0xb);
@@ -148,8 +149,8 @@ static void device_start(u32 d)
 
 static void put_desc(u8 *at, u64 addr, u32 bytes, u16 flags, u16 next)
 {
-    const struct virtq_desc desc = {
-        le64_make(addr), le32_make(bytes), le16_make(flags), le16_make(next)};
+    const struct virtq_desc desc = {le64_make(addr), le32_make(bytes), le16_make(flags),
+                                    le16_make(next)};
 
     memcpy(at, &desc, sizeof(desc));
 }
@@ -188,7 +189,8 @@ static void offer(u32 count)
     store_release_u16(guest + 8192 + VIRTQ_AVAIL_IDX, offered);
 }
 
-/* --- figures ------------------------------------------------------------------------------------ */
+/* --- figures ------------------------------------------------------------------------------------
+ */
 
 static u64 ticks(void)
 {
