@@ -31,7 +31,7 @@ codename=${VERSION_CODENAME:-}
 mirror_deb822() {
     awk -v want="$codename" '
         function flush_stanza() {
-            if (uri != "" && has && enabled) { print uri; done = 1; exit }
+            if (uri != "" && uri !~ /^cdrom:/ && has && enabled) { print uri; done = 1; exit }
             uri = ""; has = 0; enabled = 1
         }
         BEGIN { enabled = 1; done = 0 }
@@ -48,7 +48,7 @@ mirror_deb822() {
 # One-line format: deb [options] URI SUITE COMPONENT...; options may hold blanks.
 mirror_oneline() {
     sed -n 's/#.*//; s/^[ \t]*deb[ \t][ \t]*\(\[[^]]*\]\)\{0,1\}[ \t]*//p' "$@" |
-        awk -v want="$codename" '$2 == want { print $1; exit }'
+        awk -v want="$codename" '$2 == want && $1 !~ /^cdrom:/ { print $1; exit }'
 }
 
 mirror=

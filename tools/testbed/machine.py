@@ -7,6 +7,7 @@ file tree, FLASK policy) take the same way.
 """
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -26,6 +27,8 @@ DTB_TIMEOUT_S = 30
 KERNEL_ADDR = 0x60000000
 POLICY_ADDR = 0x6F000000
 INITRD_ADDR = 0x70000000
+DOMU_ADDR = 0x58000000
+DOMU_STEP = 0x01000000
 RAM_BASE = 0x40000000
 
 # Linux in Dom0 maps foreign pages where there is memory of the machine that is not its own, and
@@ -35,16 +38,26 @@ MEMORY_MB = 4096
 GUEST_PORTS = 12
 
 
+@dataclasses.dataclass
+class DomU:
+    """A domain that Xen itself starts (dom0less), without xenstore; it has a vpl011 console."""
+
+    kernel: pathlib.Path
+    memory_mb: int
+    bootargs: str = ""
+
+
 class Machine:
     """A machine to boot; start(), then wait() or kill(). See Bed for the meaning of the options.
 
     initrds is a list of archives that lie one behind the other. ports are names of virtio-serial
     ports, each a stream socket (see port()); without ports no device but the console exists.
+    Without a kernel (None) there is no Dom0; domus are domains that Xen starts beside it.
     """
 
     def __init__(self, log_dir, xen, kernel, initrds, gic=3, smp=2, memory_mb=MEMORY_MB,
                  xen_args="", dom0_args="", policy=None, icount=False, seed=1, ports=(),
-                 interactive=False, cpu=None):
+                 interactive=False, cpu=None, domus=()):
         self.log_dir = pathlib.Path(log_dir)
         self.xen, self.kernel, self.initrds = xen, kernel, list(initrds)
         self.gic, self.smp, self.memory_mb = gic, smp, memory_mb
@@ -53,6 +66,7 @@ class Machine:
         self.xen_args, self.dom0_args = xen_args, dom0_args
         self.policy, self.icount, self.seed = policy, icount, seed
         self.ports, self.interactive = tuple(ports), interactive
+        self.domus = [(DOMU_ADDR + i * DOMU_STEP, domu) for i, domu in enumerate(domus)]
         self.console_log = self.log_dir / "console.log"
         self.qemu_log = self.log_dir / "qemu.log"
         self.proc = None
@@ -66,7 +80,9 @@ class Machine:
 
     def _modules(self):
         """Return [(address, file, kind, bootargs)] of the boot modules."""
-        modules = [(KERNEL_ADDR, self.kernel, "kernel", self.dom0_args)]
+        modules = []
+        if self.kernel:
+            modules.append((KERNEL_ADDR, self.kernel, "kernel", self.dom0_args))
         if self.policy:
             modules.append((POLICY_ADDR, self.policy, "policy", None))
         return modules
@@ -81,7 +97,8 @@ class Machine:
         total = sum(pathlib.Path(p).stat().st_size for p in self.initrds)
         nodes = [(a, pathlib.Path(f).stat().st_size, kind, args)
                  for a, f, kind, args in self._modules()]
-        nodes.append((INITRD_ADDR, total, "ramdisk", None))
+        if self.initrds:
+            nodes.append((INITRD_ADDR, total, "ramdisk", None))
         # Xen hands this on to Dom0, whose xl would otherwise wait seconds for entropy. It is the
         # same for every run, as nothing in an emulated test machine is secret.
         util.output(["fdtput", "-t", "x", path, "/chosen", "rng-seed",
@@ -98,6 +115,28 @@ class Machine:
                          f"{size:x}"])
             if args:
                 util.output(["fdtput", "-t", "s", path, node, "bootargs", args])
+        for addr, domu in self.domus:
+            self._domu_node(path, addr, domu)
+
+    @staticmethod
+    def _domu_node(path, addr, domu):
+        """Add the node of a domain that Xen starts."""
+        def put(node, kind, name, *values):
+            util.output(["fdtput", *kind, path, node, name, *values])
+
+        node = f"/chosen/domain@{addr:x}"
+        kernel = f"{node}/module@{addr:x}"
+        size = pathlib.Path(domu.kernel).stat().st_size
+        util.output(["fdtput", "-cp", path, kernel])
+        put(node, ["-t", "s"], "compatible", "xen,domain")
+        for name, *cells in (("#address-cells", "2"), ("#size-cells", "2"), ("cpus", "1"),
+                             ("memory", "0", f"{domu.memory_mb * 1024:x}")):
+            put(node, ["-t", "x"], name, *cells)
+        put(node, [], "vpl011")
+        put(node, ["-t", "s"], "xen,enhanced", "no-xenstore")
+        put(kernel, ["-t", "s"], "compatible", "multiboot,kernel", "multiboot,module")
+        put(kernel, ["-t", "x"], "reg", "0", f"{addr:x}", "0", f"{size:x}")
+        put(kernel, ["-t", "s"], "bootargs", domu.bootargs)
 
     def argv(self, dtb):
         """Return QEMU's command line."""
@@ -109,7 +148,9 @@ class Machine:
                      "-seed", str(self.seed), "-rtc", "base=2026-01-01,clock=vm"]
         else:
             argv += ["-accel", "tcg,thread=multi"]
-        for addr, path, _, _ in self._modules():
+        loads = [(addr, path) for addr, path, _, _ in self._modules()]
+        loads += [(addr, domu.kernel) for addr, domu in self.domus]
+        for addr, path in loads:
             argv += ["-device", f"loader,file={path},addr={addr:#x},force-raw=on"]
         addr = INITRD_ADDR
         for path in self.initrds:
@@ -130,7 +171,8 @@ class Machine:
 
     def start(self):
         """Start the machine and connect its ports."""
-        for path in (self.xen, self.kernel, *self.initrds):
+        domus = [domu.kernel for _, domu in self.domus]
+        for path in filter(None, (self.xen, self.kernel, *self.initrds, *domus)):
             if not pathlib.Path(path).is_file():
                 raise TestbedError(f"{path} is not there: build it first")
         self.log_dir.mkdir(parents=True, exist_ok=True)
