@@ -11,9 +11,10 @@ ENGINE_SRCS := \
 	start/report.c start/command.c \
 	drivers/fdt/fdt_scan.c drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
-	drivers/xen/xen.c drivers/xen/physmap.c drivers/xen/dm_op.c drivers/xen/evtchn.c drivers/xen/gnttab.c drivers/xen/extregion.c \
-	drivers/xen/gmem_foreign.c drivers/xen/ioreq.c drivers/xen/xs_wire.c drivers/xen/xs.c \
-	drivers/xen/backend.c \
+	drivers/xen/xen.c drivers/xen/physmap.c drivers/xen/dm_op.c drivers/xen/evtchn.c \
+	drivers/xen/gnttab.c drivers/xen/extregion.c drivers/xen/gmem_foreign.c drivers/xen/ioreq.c \
+	drivers/xen/xs_wire.c drivers/xen/xs.c \
+	drivers/xen/backend.c drivers/xen/backend_keys.c drivers/xen/backend_scan.c \
 	virtio/gmem.c virtio/virtq.c virtio/vdev.c virtio/vmmio.c virtio/vblk.c \
 	blk/bdev.c blk/ramdisk.c
 
@@ -103,6 +104,21 @@ $(B)/caisson.elf: $(ARM_OBJS) linker/image.lds
 
 $(B)/caisson.img: $(B)/caisson.elf
 	$(Q)$(CROSS_COMPILE)objcopy -O binary $< $@
+
+# ---- kernels for the test bed ------------------------------------------------------------------
+# Freestanding guests that the system tests start: tests/guest. wrong_tree.S in its three kinds.
+GUEST_KERNELS := $(addprefix $(B)/guest/wrong-tree-,zero rubbish no-gic)
+
+.PHONY: guest-kernels
+guest-kernels: $(GUEST_KERNELS)
+
+$(B)/guest/wrong-tree-zero: WRONG_TREE := 0
+$(B)/guest/wrong-tree-rubbish: WRONG_TREE := 1
+$(B)/guest/wrong-tree-no-gic: WRONG_TREE := 2
+$(B)/guest/wrong-tree-%: tests/guest/wrong_tree.S Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(ARM_CC) -nostdlib -static -Wl,-e,head -DWRONG_TREE=$(WRONG_TREE) -o $@.elf $<
+	$(Q)$(CROSS_COMPILE)objcopy -O binary -j .text $@.elf $@
 
 # ---- hosted builds ----------------------------------------------------------------------------
 HOST_OBJS := $(patsubst %,$(B)/host/%.o,$(ENGINE_SRCS) $(FAKE_SRCS))

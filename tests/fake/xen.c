@@ -50,8 +50,7 @@ static struct {
     u64 gpa;
 } handle[256];
 
-/* --- machine
- * -------------------------------------------------------------------------------------- */
+/* --- machine --------------------------------------------------------------------------------- */
 
 _Noreturn static void complain(const char *what)
 {
@@ -159,8 +158,7 @@ void fake_xen_fail_op(unsigned hypercall_number, unsigned op, long error)
     fail_op_error = error;
 }
 
-/* --- guests
- * ------------------------------------------------------------------------------------------ */
+/* --- guests ---------------------------------------------------------------------------------- */
 
 static struct fake_guest *guest_by_id(u16 domid)
 {
@@ -221,8 +219,7 @@ u8 *fake_guest_byte(struct fake_guest *guest, u64 addr)
     return guest->memory + (addr - FAKE_GUEST_BASE);
 }
 
-/* --- event channels
- * ------------------------------------------------------------------------------------ */
+/* --- event channels -------------------------------------------------------------------------- */
 
 void fake_event(u32 p)
 {
@@ -356,8 +353,7 @@ u32 fake_ports_open(void)
     return count;
 }
 
-/* --- rights
- * ---------------------------------------------------------------------------------------------- */
+/* --- rights ---------------------------------------------------------------------------------- */
 
 static long may(u16 domid, u32 right)
 {
@@ -375,8 +371,7 @@ static long may(u16 domid, u32 right)
     }
 }
 
-/* --- our guest-physical space
- * ------------------------------------------------------------------------------ */
+/* --- our guest-physical space ---------------------------------------------------------------- */
 
 static struct frame *frame_of(u64 gfn)
 {
@@ -531,8 +526,7 @@ u32 fake_pages_foreign(void)
     return count;
 }
 
-/* --- device model
- * ------------------------------------------------------------------------------------------ */
+/* --- device model ---------------------------------------------------------------------------- */
 
 static struct ioreq *slot_of(struct fake_guest *g, u32 vcpu)
 {
@@ -733,9 +727,7 @@ bool fake_guest_resume(struct fake_guest *guest, u32 vcpu, u64 *data)
     return true;
 }
 
-/* --- grants
- * --------------------------------------------------------------------------------------------------
- */
+/* --- grants ---------------------------------------------------------------------------------- */
 
 static struct fake_grant *grant_of(u16 domid, u32 ref)
 {
@@ -859,9 +851,7 @@ u32 fake_grants_mapped(void)
     return count;
 }
 
-/* --- the call
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the call -------------------------------------------------------------------------------- */
 
 static long param_get(struct xen_hvm_param *arg)
 {

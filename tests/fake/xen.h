@@ -123,9 +123,9 @@ u32 fake_pages_foreign(void); /* guests' pages in our space */
 u32 fake_grants_mapped(void);
 u32 fake_servers(void);
 
-/* --- a small xenstored (xenstored.c)
- * -------------------------------------------------------------- Paths are absolute, or relative to
- * /local/domain/FAKE_SELF. */
+/* --- a small xenstored (xenstored.c): paths are absolute, or relative to /local/domain/1 -------
+ */
+
 void fake_xs_reset(void);
 void *fake_xs_page(void);
 void fake_xs_set(const char *path, const char *value);

@@ -65,8 +65,7 @@ static bool below(const char *path, const char *prefix)
     return strncmp(path, prefix, length) == 0 && (path[length] == 0 || path[length] == '/');
 }
 
-/* --- answers
- * ---------------------------------------------------------------------------------------- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 static void flush(void)
 {
@@ -114,8 +113,7 @@ static void refuse(const struct xsd_sockmsg *req, const char *error)
     message(XS_ERROR, req->req_id, req->tx_id, error, (u32)strlen(error) + 1);
 }
 
-/* --- the tree
- * -------------------------------------------------------------------------------------------- */
+/* --- the tree -------------------------------------------------------------------------------- */
 
 static void watches_fire(const char *path)
 {
@@ -218,8 +216,7 @@ bool fake_xs_exists(const char *path)
     return false;
 }
 
-/* --- transactions
- * ----------------------------------------------------------------------------------------- */
+/* --- transactions ---------------------------------------------------------------------------- */
 
 static u32 tx_find(u32 id)
 {
@@ -318,8 +315,7 @@ static void change(const struct xsd_sockmsg *req, const char *path, const char *
     }
 }
 
-/* --- requests
- * ---------------------------------------------------------------------------------------------- */
+/* --- requests -------------------------------------------------------------------------------- */
 
 static void directory(const struct xsd_sockmsg *req, const char *path)
 {

@@ -120,8 +120,7 @@ static void wait_ns(u64 ns)
     }
 }
 
-/* --- the toolstack
- * ------------------------------------------------------------------------------------ */
+/* --- the toolstack --------------------------------------------------------------------------- */
 
 static void key_set(u16 fe, u32 devid, const char *kind, const char *key, const char *value)
 {
@@ -193,8 +192,7 @@ static void nothing_left(void)
     }
 }
 
-/* --- coming
- * ------------------------------------------------------------------------------------------- */
+/* --- coming ---------------------------------------------------------------------------------- */
 
 static void disk_is_attached_and_announced_after_that(void **state)
 {
@@ -347,8 +345,7 @@ static void names_that_are_no_numbers_are_passed_over(void **state)
     assert_int_equal(glue.attaches, 1);
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------------- */
+/* --- refusals -------------------------------------------------------------------------------- */
 
 static void refusal_leaves_the_state_alone_and_is_not_repeated(void **state)
 {
@@ -393,9 +390,7 @@ static void device_limit_is_said_once(void **state)
     assert_int_equal(said_count("DEVICES_MAX"), 1);
 }
 
-/* --- going
- * -------------------------------------------------------------------------------------------------
- */
+/* --- going ----------------------------------------------------------------------------------- */
 
 static void closing_ends_in_state_6_and_then_the_directory_goes(void **state)
 {
@@ -518,8 +513,7 @@ static void closing_while_announcing_is_not_overwritten(void **state)
     nothing_left();
 }
 
-/* --- xenstore is difficult
- * ---------------------------------------------------------------------------------- */
+/* --- xenstore is difficult ------------------------------------------------------------------- */
 
 static void conflicting_transactions_are_repeated(void **state)
 {
@@ -593,9 +587,7 @@ static void broken_xenstore_leaves_the_served_served(void **state)
     assert_int_equal(glue.count, 1);
 }
 
-/* --- many
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- many ------------------------------------------------------------------------------------ */
 
 #define ROUNDS 4
 

@@ -87,8 +87,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- mapping
- * ------------------------------------------------------------------------------------------ */
+/* --- mapping --------------------------------------------------------------------------------- */
 
 static void bytes_are_the_guests_own(void **state)
 {
@@ -172,8 +171,7 @@ static void same_address_in_two_guests_is_two_pages(void **state)
     gmem_release(&mem[1].gm, &b, 1);
 }
 
-/* --- the guest is hostile
- * --------------------------------------------------------------------------------- */
+/* --- the guest is hostile -------------------------------------------------------------------- */
 
 static void addresses_outside_the_guest_are_its_fault(void **state)
 {
@@ -203,8 +201,7 @@ static void range_that_runs_out_of_memory_is_refused_whole(void **state)
     assert_int_equal(count, 0);
 }
 
-/* --- giving back
- * --------------------------------------------------------------------------------------------- */
+/* --- giving back ----------------------------------------------------------------------------- */
 
 static void invalidate_unmaps_what_is_not_pinned(void **state)
 {
@@ -265,9 +262,7 @@ static void closing_with_a_pin_is_our_bug(void **state)
     gmem_release(&mem[0].gm, &span, 1);
 }
 
-/* --- shares
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- shares ---------------------------------------------------------------------------------- */
 
 static void windows_are_reused_oldest_first_and_the_hot_stay(void **state)
 {
@@ -337,9 +332,7 @@ static void all_pinned_means_again_not_forever(void **state)
     gmem_release(&mem[0].gm, span, WINDOWS_PER_GUEST);
 }
 
-/* --- Xen refuses
- * --------------------------------------------------------------------------------------------------
- */
+/* --- Xen refuses ----------------------------------------------------------------------------- */
 
 static void empty_table_pool_is_lived_with(void **state)
 {

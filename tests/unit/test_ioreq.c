@@ -72,8 +72,7 @@ static void nothing_left(void)
     assert_int_equal(extregion_used_bytes(), 4096); /* the shared page */
 }
 
-/* --- answering
- * ------------------------------------------------------------------------------------- */
+/* --- answering ------------------------------------------------------------------------------- */
 
 static void read_is_answered_by_the_handler(void **state)
 {
@@ -236,8 +235,7 @@ static void request_before_the_ports_are_bound_is_found(void **state)
     ioreq_server_destroy(&srv);
 }
 
-/* --- sleeping
- * ------------------------------------------------------------------------------------------ */
+/* --- sleeping -------------------------------------------------------------------------------- */
 
 static void armed_server_wakes_us_and_loses_nothing(void **state)
 {
@@ -293,8 +291,7 @@ static void interrupt_is_one_call(void **state)
     ioreq_server_destroy(&srv);
 }
 
-/* --- ranges
- * ---------------------------------------------------------------------------------------------- */
+/* --- ranges ---------------------------------------------------------------------------------- */
 
 static void ranges_must_not_touch(void **state)
 {
@@ -331,8 +328,7 @@ static void sixteen_ranges_and_no_more(void **state)
     nothing_left();
 }
 
-/* --- coming and going
- * -------------------------------------------------------------------------------------- */
+/* --- coming and going ------------------------------------------------------------------------ */
 
 static void waiting_vcpu_is_let_go_when_the_server_goes(void **state)
 {
@@ -400,8 +396,7 @@ static void every_failing_hypercall_is_survived(void **state)
     assert_int_equal(failed, 8 * ARRAY_LEN(errors));
 }
 
-/* --- the errno ladder: docs/privilege.md
- * --------------------------------------------------------------- */
+/* --- the errno ladder: docs/privilege.md ----------------------------------------------------- */
 
 static void privilege_missing(enum fake_policy policy, u32 rights, u16 target, enum status st,
                               const char *words)

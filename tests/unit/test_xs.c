@@ -224,8 +224,7 @@ static void many_requests_are_pipelined_and_all_end(void **state)
     assert_int_equal(xs.slots_used, 0);
 }
 
-/* --- the other side misbehaves
- * ---------------------------------------------------------------------- */
+/* --- the other side misbehaves --------------------------------------------------------------- */
 
 static void silence_ends_in_a_timeout(void **state)
 {
@@ -397,8 +396,7 @@ static void random_answers_are_survived(void **state)
     }
 }
 
-/* --- sleeping
- * ----------------------------------------------------------------------------------------- */
+/* --- sleeping -------------------------------------------------------------------------------- */
 
 static void armed_client_wakes_us_and_loses_nothing(void **state)
 {
