@@ -140,8 +140,10 @@ class Machine:
 
     def argv(self, dtb):
         """Return QEMU's command line."""
-        argv = [QEMU, *self._board(), "-dtb", str(dtb), "-kernel", str(self.xen),
-                "-append", "console=dtuart " + self.xen_args, "-monitor", "none", "-nic", "none"]
+        # A killed parent takes the machine with it: the kernel sees to that.
+        argv = ["setpriv", "--pdeathsig", "KILL", QEMU, *self._board(), "-dtb", str(dtb),
+                "-kernel", str(self.xen), "-append",
+                "console=dtuart " + self.xen_args, "-monitor", "none", "-nic", "none"]
         if self.icount:
             # One thread and one virtual nanosecond per instruction: two runs are the same run.
             argv += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off",

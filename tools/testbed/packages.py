@@ -110,7 +110,8 @@ def _resolve(conf):
 def lock(update=False):
     """Return the exact packages in use, {group: {name: version}}, resolving them at first use."""
     path = CACHE / "packages.lock"
-    key = util.digest(HERE / "suites.conf", HERE / "apt.sh", repr(WANTED + WANTED_OLD), UNPACK_FORMAT)
+    key = util.digest(HERE / "suites.conf", HERE / "apt.sh", repr(WANTED + WANTED_OLD),
+                      UNPACK_FORMAT)
     with util.locked("packages"):
         if path.exists() and not update:
             data = json.loads(path.read_text())

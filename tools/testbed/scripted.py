@@ -25,7 +25,7 @@ END = re.compile(r"^testbed: SCRIPT END (\d+)$", re.M)
 
 @dataclasses.dataclass
 class Result:
-    """code and output (text, less Xen's lines) of the script; the whole console; the log folder."""
+    """Exit code and output (less Xen's lines) of a script; the whole console; the log folder."""
 
     code: int
     text: str
@@ -34,8 +34,8 @@ class Result:
 
 
 def run(name, script, jobs=None, payload=None, xen="ioreq", gic=3, xsm="dummy", icount=True,
-        seed=1, smp=2, memory_mb=MEMORY_MB, dom0_mb=bed.DOM0_MB, dom0_vcpus=1, xen_args="", cpu=None,
-        timeout=300):
+        seed=1, smp=2, memory_mb=MEMORY_MB, dom0_mb=bed.DOM0_MB, dom0_vcpus=1, xen_args="",
+        cpu=None, timeout=300):
     """Boot, run the script in Dom0, power off; return a Result.
 
     Raises TestbedError when the machine does not come to the script's end within timeout seconds.
