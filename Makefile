@@ -230,6 +230,11 @@ fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz 
 	$(Q)$(B)/fuzz/fuzz_$(F) -max_total_time=$(or $(SECONDS),60) $(B)/fuzz/corpus-$(F) \
 		$(wildcard tests/fuzz/seeds/$(F))
 
+.PHONY: bench-icount
+bench-icount: $(B)/caisson.img ## instructions per request, deterministic, beside Linux xen-blkback (TWICE=1: two runs)
+	$(Q)tools/setup.sh
+	$(Q)$(PYTHON) tools/bench_icount.py $(if $(TWICE),--twice)
+
 clean: ## remove what was built; downloads and Xen under build/testbed stay
 	$(Q)rm -rf $(B)/arm $(B)/host $(B)/check $(B)/fuzz $(B)/include $(B)/caisson.*
 

@@ -1,0 +1,139 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""bench_icount.py - what a request costs the whole machine, in instructions, beside Linux.
+
+One deterministic boot (QEMU counts instructions; one virtual nanosecond is one instruction of all
+CPUs together): Xen with FLASK, Dom0, this image in a DomU, Linux xen-blkback in a DomU, and one
+stock Linux guest with a disk of each, both ramdisks of the same size. fio in the guest does the same
+jobs on both, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and the
+back end together. Two runs give the same figures; --twice shows it.
+
+  tools/bench_icount.py [--twice] [--spin US]     writes build/results/bench-icount.json
+"""
+import argparse
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools import results  # noqa: E402
+from tools.testbed import scripted  # noqa: E402
+
+IMAGE = ROOT / "build" / "caisson.img"
+DISK_MB = 64
+SECONDS = 0.2  # of virtual time per fio job
+HOW = "make bench-icount: fio in a stock guest, qemu -icount shift=0, 1e9/IOPS"
+
+# name, fio's rw, block size, depth
+JOBS = [
+    ("randread 4k qd1", "randread", "4k", 1),
+    ("randwrite 4k qd1", "randwrite", "4k", 1),
+    ("randread 4k qd32", "randread", "4k", 32),
+    ("randwrite 4k qd32", "randwrite", "4k", 32),
+    ("read 128k qd1", "read", "128k", 1),
+    ("read 128k qd4", "read", "128k", 4),
+]
+PEERS = [("virtio", "/dev/vda"), ("blkback-domU", "/dev/xvdb")]
+
+DOM0_SCRIPT = f"""\
+. /testbed/lib.sh
+domain_make caisson /images/caisson.img {DISK_MB + 8} \\
+    'extra = "disk=data,size={DISK_MB}M @SPIN@"' 'seclabel = "system_u:system_r:caisson_t"' || exit 1
+driver_make blk 512 1 {DISK_MB} || exit 1
+guest_make fio 384 bench "disk = [ 'format=raw,vdev=xvda,access=rw,specification=virtio,\\
+grant_usage=0,backend=caisson,target=data', \\
+'format=raw,vdev=xvdb,access=rw,backend=blk,target=ram0' ]" || exit 1
+guest_wait fio 200 || exit 1
+"""
+
+# The image's counters, asked for on its console when the guest is done: means over all jobs.
+STATS = """\
+tty=$(xenstore-read /local/domain/$(xl domid caisson)/console/tty)
+echo stats >$tty
+console_wait caisson 'stats held' 10
+console caisson | grep 'stats '
+"""
+
+
+def guest_job(jobs, seconds):
+    """The guest's shell text: a line "@ NAME|PEER iops" per job."""
+    lines = ["wait_dev /dev/vda && wait_dev /dev/xvdb || exit 1",
+             "sleep 1"]
+    for name, rw, size, depth in jobs:
+        for peer, device in PEERS:
+            lines.append(
+                f"fio --name=j --filename={device} --rw={rw} --bs={size} --iodepth={depth} "
+                f"--size={DISK_MB // 2}M --direct=1 --ioengine=libaio --randrepeat=1 --time_based "
+                f"--ramp_time=50ms --runtime={int(seconds * 1000)}ms --output-format=terse "
+                "--terse-version=3 | "
+                f"awk -F';' '{{print \"@ {name}|{peer} \" ($8 > 0 ? $8 : $49)}}'")
+    return "\n".join(lines) + "\n"
+
+
+def run(name, spin):
+    """One boot; returns ({(job, peer): instructions per request}, the image's stats lines)."""
+    extra = f"spin_us={spin}" if spin is not None else ""
+    result = scripted.run(name, DOM0_SCRIPT.replace("@SPIN@", extra) + STATS,
+                          jobs={"bench": guest_job(JOBS, SECONDS)},
+                          payload={"caisson.img": IMAGE}, xsm="flask", timeout=1500)
+    if result.code != 0:
+        sys.exit(f"bench-icount: the run failed ({result.code}); its output:\n{result.text}")
+    figures = {}
+    for job, peer, iops in re.findall(r"^@ ([^|]+)\|(\S+) (\d+)", result.text, re.M):
+        figures[job, peer] = round(1e9 / int(iops))
+    if len(figures) != len(JOBS) * len(PEERS):
+        sys.exit(f"bench-icount: {len(figures)} of {len(JOBS) * len(PEERS)} jobs gave a figure; "
+                 f"output:\n{result.text}")
+    return figures, re.findall(r"stats (.*)", result.text)
+
+
+def per_request(stats):
+    """Hypercalls, traps and interrupts per request of the whole run, from the image's counters."""
+    count = {f"{area} {key}": int(value) for line in stats
+             for area in [line.split()[0]] for key, value in re.findall(r"(\w+)=(\d+)", line)}
+    requests = count["total requests"]
+    calls = sum(count[f"xen {family}"] for family in ("evtchn", "memory", "dm", "gnttab"))
+    rows = [("hypercalls per request", calls),
+            ("ioreq traps per request", count["ioreq traps"]),
+            ("kicks per request", count["total kicks"]),
+            ("interrupts per request", count["total irqs"])]
+    return [results.row(name, round(value / requests, 4), "per request",
+                        f"{HOW}; mean over all jobs, the image's own counters")
+            for name, value in rows]
+
+
+def report(figures, stats):
+    """Rows for the results file and the table."""
+    rows = []
+    for job, _, _, _ in JOBS:
+        for peer, _ in PEERS:
+            rows.append(results.row(f"instructions {peer} {job}", figures[job, peer],
+                                    "instructions per request", HOW))
+        rows.append(results.row(f"ratio virtio/blkback-domU {job}",
+                                round(figures[job, "virtio"] / figures[job, "blkback-domU"], 3),
+                                "ratio", HOW))
+    return rows + per_request(stats)
+
+
+def main():
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--twice", action="store_true", help="run twice and compare")
+    parser.add_argument("--spin", help="spin_us= of the image instead of its default")
+    options = parser.parse_args()
+    figures, stats = run("bench-icount", options.spin)
+    rows = report(figures, stats)
+    results.write("bench-icount", rows)
+    print(results.table(rows))
+    if options.twice:
+        again, _ = run("bench-icount-again", options.spin)
+        different = [k for k in figures if figures[k] != again[k]]
+        if different:
+            sys.exit(f"bench-icount: two runs differ in {different}")
+        print("a second run gave the same figures")
+
+
+if __name__ == "__main__":
+    main()
