@@ -18,9 +18,9 @@
 #define GUEST_VCPUS_MAX 64  /* vCPUs of one guest: slots polled in its ioreq page */
 
 /* --- rings and requests ------------------------------------------------------------------- */
-#define VQ_SIZE_MAX   1024              /* descriptors of one queue [VIRTIO 2.6] */
-#define VQ_PER_DEVICE 4                 /* queues of one device */
-#define BLK_SEG_MAX   128               /* data segments of one request: config seg_max */
+#define VQ_SIZE_MAX   1024 /* descriptors of one queue [VIRTIO 2.6] */
+#define VQ_PER_DEVICE 4    /* queues of one device */
+#define BLK_SEG_MAX   126  /* data segments of one request, so that it fits a queue of 128 */
 #define BLK_SIZE_MAX  (u32) MIB(2)      /* bytes of one segment: config size_max; qemu-img's own */
 #define VQ_CHAIN_MAX  (BLK_SEG_MAX + 2) /* descriptors of a block chain: header, data, status */
 #define VQ_SPAN_MAX   272 /* spans of one chain: a segment may cross pages that do not touch */
