@@ -119,6 +119,15 @@ class Domain:
                                    f"Its console:\n{text[-3000:]}")
             time.sleep(0.2)
 
+    def wait_gone(self, timeout=30.0):
+        """Wait until xl knows the domain no more."""
+        end = time.monotonic() + timeout
+        while self.alive():
+            if time.monotonic() > end:
+                raise TestbedError(f"{self.name} is still there after {timeout} s. Its console:\n"
+                                   f"{self.console()[-3000:]}")
+            time.sleep(0.2)
+
     def destroy(self, timeout=XL_TIMEOUT_S):
         """Destroy the domain; return the seconds that xl took (by Dom0's clock)."""
         return self.bed.xl_timed(f"destroy {self.name}", timeout)[0]
