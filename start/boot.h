@@ -17,6 +17,9 @@
 /** The composition root, start/main.c. dtb is x0 as the loader gave it: not checked, not mapped. */
 _Noreturn void start_c(u64 dtb);
 
+/* Symbols of the image itself: without this, a -fpie build looks them up in a table of pointers. */
+#pragma GCC visibility push(hidden)
+
 /** Exception level the loader entered us at: 1 under a hypervisor, 2 on a bare machine. */
 extern u64 boot_el;
 /** The virtual counter at the first instruction. */
@@ -26,3 +29,5 @@ extern u64 boot_ticks;
 extern u8 image_start[], text_end[], rodata_end[], data_end[], image_end[];
 /* The main stack, and the unmapped page from stack_guard to stack_bottom. */
 extern u8 stack_guard[], stack_bottom[], stack_top[];
+
+#pragma GCC visibility pop
