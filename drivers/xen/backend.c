@@ -43,16 +43,16 @@ static void device_answered(struct backend_device *dev)
     dev->be->busy = true;
 }
 
-static void key_refuse(struct backend_device *dev, const struct backend_key *key, const char *why)
+static void key_refuse(struct backend_device *dev, u32 key, const char *why)
 {
-    device_log(LOG_ERROR, dev, "key %s %s: not served until the directory changes", key->name, why);
+    device_log(LOG_ERROR, dev, "key %s %s: not served until the directory changes",
+               backend_key_name(dev, key), why);
     dev->bad = true;
 }
 
-static void key_answer(void *ctx, u32 arg, const struct xs_reply *reply)
+static void key_answer(void *ctx, u32 key, const struct xs_reply *reply)
 {
     struct backend_device *dev = ctx;
-    const struct backend_key *key = backend_key(dev, arg);
     char value[XS_VALUE_MAX];
 
     device_answered(dev);
@@ -60,18 +60,18 @@ static void key_answer(void *ctx, u32 arg, const struct xs_reply *reply)
     case ST_OK:
         if (xs_decode_value(reply->data, reply->bytes, value, sizeof(value)) != ST_OK) {
             key_refuse(dev, key, "is too long or no text");
-        } else if (!key->take(dev, value)) {
+        } else if (!backend_key_take(dev, key, value)) {
             device_log(LOG_ERROR, dev,
                        "key %s = \"%.40s\" makes no sense: not served until the "
                        "directory changes",
-                       key->name, value);
+                       backend_key_name(dev, key), value);
             dev->bad = true;
         }
         break;
     case ST_NOENT:
         /* Perhaps the whole directory is gone, which is no complaint: device_looked() knows. */
-        if (!key->optional) {
-            dev->missing = (u8)(arg + 1);
+        if (!backend_key_optional(dev, key)) {
+            dev->missing = (u8)(key + 1);
         }
         break;
     case ST_TIMEOUT:
@@ -107,11 +107,11 @@ static void fetch_start(struct backend_device *dev, enum backend_fetch what)
 static bool fetch_step(struct backend_device *dev)
 {
     char path[XS_PATH_MAX];
-    const struct backend_key *key;
+    const char *key;
 
-    while ((key = backend_key(dev, dev->key_next)) != NULL &&
+    while ((key = backend_key_name(dev, dev->key_next)) != NULL &&
            (dev->fetch == BE_FETCH_ALL || dev->key_next < BACKEND_KEYS_CHECKED)) {
-        path_make(dev, key->name, path);
+        path_make(dev, key, path);
         if (xs_read(dev->be->xs, 0, path, key_answer, dev, dev->key_next) != ST_OK) {
             return false; /* no slot: an answer to somebody brings us back */
         }
@@ -326,7 +326,7 @@ static void device_looked(struct backend_device *dev)
         return;
     }
     if (dev->missing) {
-        key_refuse(dev, backend_key(dev, dev->missing - 1u), "is missing");
+        key_refuse(dev, dev->missing - 1u, "is missing");
     }
     if (closing) {
         device_close(dev);

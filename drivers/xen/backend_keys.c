@@ -27,12 +27,6 @@ static bool take_state(struct backend_device *dev, const char *value)
     return true;
 }
 
-static bool take_online(struct backend_device *dev, const char *value)
-{
-    dev->found_online = strcmp(value, "0") != 0;
-    return true;
-}
-
 static bool take_frontend_id(struct backend_device *dev, const char *value)
 {
     u64 domid;
@@ -56,12 +50,6 @@ static bool take_mode(struct backend_device *dev, const char *value)
 {
     dev->request.read_only = strcmp(value, "r") == 0;
     return dev->request.read_only || strcmp(value, "w") == 0;
-}
-
-static bool take_transport(struct backend_device *dev, const char *value)
-{
-    (void)dev;
-    return strcmp(value, "mmio") == 0;
 }
 
 /* libxl writes base in decimal for disk=, in 0x-hex for virtio=. */
@@ -113,36 +101,55 @@ static bool take_type(struct backend_device *dev, const char *value)
     return true;
 }
 
-#define KEYS_MAX 10
+/* Names and rows hold no pointers: each would cost a relocation entry in the image. */
+enum key {
+    KEY_STATE,
+    KEY_ONLINE,
+    KEY_FRONTEND_ID,
+    KEY_TRANSPORT,
+    KEY_BASE,
+    KEY_IRQ,
+    KEY_PARAMS,
+    KEY_MODE,
+    KEY_TYPE,
+    KEY_GRANT_USAGE,
+    KEY_COUNT
+};
+
+static const char names[KEY_COUNT][12] = {
+    [KEY_STATE] = "state",
+    [KEY_ONLINE] = "online",
+    [KEY_FRONTEND_ID] = "frontend-id",
+    [KEY_TRANSPORT] = "transport",
+    [KEY_BASE] = "base",
+    [KEY_IRQ] = "irq",
+    [KEY_PARAMS] = "params",
+    [KEY_MODE] = "mode",
+    [KEY_TYPE] = "type",
+    [KEY_GRANT_USAGE] = "grant_usage",
+};
+
+#define ROW_KEYS 10
+#define OPTIONAL (BIT32(KEY_ONLINE) | BIT32(KEY_PARAMS) | BIT32(KEY_GRANT_USAGE))
 
 static const struct device_type {
-    const char *directory;
-    u32 device_type; /* 0: the directory says */
-    struct backend_key key[KEYS_MAX];
+    char directory[12];
+    u8 device_type; /* 0: the directory says */
+    u8 key_count;
+    u8 key[ROW_KEYS]; /* the BACKEND_KEYS_CHECKED first */
 } types[] = {
     /* disk = [ "..., specification=virtio, backend=..." ]; grant_usage from Xen 4.19 on */
     {"virtio_disk",
      2,
-     {{"state", take_state, false},
-      {"online", take_online, true},
-      {"frontend-id", take_frontend_id, false},
-      {"transport", take_transport, false},
-      {"base", take_base, false},
-      {"irq", take_irq, false},
-      {"params", take_params, true},
-      {"mode", take_mode, false},
-      {"grant_usage", take_grant_usage, true}}},
+     9,
+     {KEY_STATE, KEY_ONLINE, KEY_FRONTEND_ID, KEY_TRANSPORT, KEY_BASE, KEY_IRQ, KEY_PARAMS,
+      KEY_MODE, KEY_GRANT_USAGE}},
     /* virtio = [ "type=virtio,device2, transport=mmio, backend=..." ]; Xen 4.18 and later */
     {"virtio",
      0,
-     {{"state", take_state, false},
-      {"online", take_online, true},
-      {"frontend-id", take_frontend_id, false},
-      {"transport", take_transport, false},
-      {"base", take_base, false},
-      {"irq", take_irq, false},
-      {"type", take_type, false},
-      {"grant_usage", take_grant_usage, true}}},
+     8,
+     {KEY_STATE, KEY_ONLINE, KEY_FRONTEND_ID, KEY_TRANSPORT, KEY_BASE, KEY_IRQ, KEY_TYPE,
+      KEY_GRANT_USAGE}},
 };
 
 const char *backend_type_directory(u32 type)
@@ -155,9 +162,41 @@ u32 backend_type_device(u32 type)
     return types[type].device_type;
 }
 
-const struct backend_key *backend_key(const struct backend_device *dev, u32 i)
+const char *backend_key_name(const struct backend_device *dev, u32 i)
 {
-    const struct backend_key *key = &types[dev->type].key[i];
+    const struct device_type *type = &types[dev->type];
 
-    return i < KEYS_MAX && key->name ? key : NULL;
+    return i < type->key_count ? names[type->key[i]] : NULL;
+}
+
+bool backend_key_optional(const struct backend_device *dev, u32 i)
+{
+    return OPTIONAL & BIT32(types[dev->type].key[i]);
+}
+
+bool backend_key_take(struct backend_device *dev, u32 i, const char *value)
+{
+    switch (types[dev->type].key[i]) {
+    case KEY_STATE:
+        return take_state(dev, value);
+    case KEY_ONLINE:
+        dev->found_online = strcmp(value, "0") != 0;
+        return true;
+    case KEY_FRONTEND_ID:
+        return take_frontend_id(dev, value);
+    case KEY_TRANSPORT:
+        return strcmp(value, "mmio") == 0;
+    case KEY_BASE:
+        return take_base(dev, value);
+    case KEY_IRQ:
+        return take_irq(dev, value);
+    case KEY_PARAMS:
+        return take_params(dev, value);
+    case KEY_MODE:
+        return take_mode(dev, value);
+    case KEY_TYPE:
+        return take_type(dev, value);
+    default:
+        return take_grant_usage(dev, value);
+    }
 }

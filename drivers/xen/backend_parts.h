@@ -18,22 +18,18 @@
 
 /* --- keys ------------------------------------------------------------------------------------ */
 
-/** A key and what it means. */
-struct backend_key {
-    const char *name;
-    /** False when the value makes no sense; else the device knows it. */
-    bool (*take)(struct backend_device *dev, const char *value);
-    bool optional;
-};
-
 #define BACKEND_KEYS_CHECKED 2 /* state and online come first: a mere check asks for these */
 
 /** The directory's name of a row of the type table; NULL behind the last row. */
 const char *backend_type_directory(u32 type);
 /** The virtio device type of a row; 0: the directory says. */
 u32 backend_type_device(u32 type);
-/** Key i of the device's row; NULL behind the last. */
-const struct backend_key *backend_key(const struct backend_device *dev, u32 i);
+/** The name of key i of the device's row; NULL behind the last. */
+const char *backend_key_name(const struct backend_device *dev, u32 i);
+/** True when the directory may be without it. */
+bool backend_key_optional(const struct backend_device *dev, u32 i);
+/** Check a value of key i and note what it means. False when it makes no sense. */
+bool backend_key_take(struct backend_device *dev, u32 i, const char *value);
 
 #define device_log(level, dev, format, ...)                          \
     log_line(level, "guest %u %s %u: " format, (dev)->request.domid, \

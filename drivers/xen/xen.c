@@ -66,38 +66,23 @@ void xen_shutdown_crash(void)
 
 const char *xen_errno_name(long error)
 {
-    switch (error < 0 ? -error : error) {
-    case XEN_EPERM:
-        return "EPERM (1)";
-    case XEN_ENOENT:
-        return "ENOENT (2)";
-    case XEN_ESRCH:
-        return "ESRCH (3)";
-    case XEN_EIO:
-        return "EIO (5)";
-    case XEN_EAGAIN:
-        return "EAGAIN (11)";
-    case XEN_ENOMEM:
-        return "ENOMEM (12)";
-    case XEN_EACCES:
-        return "EACCES (13)";
-    case XEN_EFAULT:
-        return "EFAULT (14)";
-    case XEN_EBUSY:
-        return "EBUSY (16)";
-    case XEN_EEXIST:
-        return "EEXIST (17)";
-    case XEN_EINVAL:
-        return "EINVAL (22)";
-    case XEN_ENOSPC:
-        return "ENOSPC (28)";
-    case XEN_ENOSYS:
-        return "ENOSYS (38)";
-    case XEN_EOPNOTSUPP:
-        return "EOPNOTSUPP (95)";
-    default:
-        return "?";
+    static const struct {
+        u8 number;
+        char text[15];
+    } known[] = {
+        {XEN_EPERM, "EPERM (1)"},    {XEN_ENOENT, "ENOENT (2)"},       {XEN_ESRCH, "ESRCH (3)"},
+        {XEN_EIO, "EIO (5)"},        {XEN_EAGAIN, "EAGAIN (11)"},      {XEN_ENOMEM, "ENOMEM (12)"},
+        {XEN_EACCES, "EACCES (13)"}, {XEN_EFAULT, "EFAULT (14)"},      {XEN_EBUSY, "EBUSY (16)"},
+        {XEN_EEXIST, "EEXIST (17)"}, {XEN_EINVAL, "EINVAL (22)"},      {XEN_ENOSPC, "ENOSPC (28)"},
+        {XEN_ENOSYS, "ENOSYS (38)"}, {XEN_EOPNOTSUPP, "ENOTSUP (95)"},
+    };
+
+    for (u32 i = 0; i < ARRAY_LEN(known); i++) {
+        if (known[i].number == (error < 0 ? -error : error)) {
+            return known[i].text;
+        }
     }
+    return "?";
 }
 
 /*

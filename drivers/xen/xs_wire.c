@@ -67,8 +67,8 @@ enum status xs_decode_header(const u8 bytes[XS_HEADER_BYTES], struct xs_header *
 enum status xs_decode_error(const u8 *payload, u32 bytes)
 {
     static const struct {
-        const char *text;
-        enum status st;
+        char text[8];
+        u8 st;
     } known[] = {
         {"ENOENT", ST_NOENT}, {"EACCES", ST_ACCES}, {"EPERM", ST_ACCES},   {"EAGAIN", ST_AGAIN},
         {"EQUOTA", ST_FULL},  {"ENOSPC", ST_FULL},  {"E2BIG", ST_RANGE},   {"EINVAL", ST_INVAL},
@@ -80,7 +80,7 @@ enum status xs_decode_error(const u8 *payload, u32 bytes)
 
         if (bytes >= length && memcmp(payload, known[i].text, length) == 0 &&
             (bytes == length || payload[length] == 0)) {
-            return known[i].st;
+            return (enum status)known[i].st;
         }
     }
     return ST_IO;
