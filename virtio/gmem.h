@@ -100,23 +100,32 @@ static inline u8 *gmem_peek(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir 
     return line->base + offset;
 }
 
+/** The same for one line, as a span. */
+static inline bool gmem_line_borrow(const struct gmem_line *line, u64 addr, u32 bytes,
+                                    struct span *span)
+{
+    u64 offset = addr - line->first;
+    u32 run = line->bytes, tag = line->tag;
+    u8 *base = line->base;
+    u64 bus = line->bus;
+
+    if (bytes > run || offset > run - bytes) {
+        return false;
+    }
+    span->base = base + offset;
+    span->bus = bus + offset;
+    span->bytes = bytes;
+    span->tag = tag;
+    return true;
+}
+
 /**
  * The same as a span: borrowed until gmem_hold(). False when no inline run answers for all of it.
  */
 static inline bool gmem_borrow(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
                                struct span *span)
 {
-    const struct gmem_line *line = gmem_line(gm, addr, dir);
-    u64 offset = addr - line->first;
-
-    if (bytes > line->bytes || offset > line->bytes - bytes) {
-        return false;
-    }
-    span->base = line->base + offset;
-    span->bus = line->bus + offset;
-    span->bytes = bytes;
-    span->tag = line->tag;
-    return true;
+    return gmem_line_borrow(gmem_line(gm, addr, dir), addr, bytes, span);
 }
 
 /** Turn borrowed spans into held ones. A span without base (a hole) is skipped. */

@@ -26,7 +26,7 @@ STATIC_CHECK(BLK_SEG_MAX + 2 <= VBLK_QUEUE_SIZE, "seg_max must fit into the queu
 /* --- slots -------------------------------------------------------------------------------------
  */
 
-void vblk_pool_init(struct vblk_pool *pool)
+COLD void vblk_pool_init(struct vblk_pool *pool)
 {
     pool->free = NULL;
     pool->in_flight = 0;
@@ -38,17 +38,17 @@ void vblk_pool_init(struct vblk_pool *pool)
 }
 
 /** The request goes on beyond this turn: it keeps its slot, and its spans are pinned. */
-static void slot_take(struct vblk *vb, struct vblk_req *vr)
+static COLD void slot_take(struct vblk *vb, struct vblk_req *vr)
 {
     CHECK(vb->pool->free == vr);
     vb->pool->free = vr->next_free;
     vb->pool->in_flight++;
     vb->in_flight++;
     vr->vb = vb;
-    virtq_hold(&vb->vdev.queue[vr->queue].vq, &vr->chain);
+    virtq_hold(vr->vq, &vr->chain);
 }
 
-static void slot_return(struct vblk *vb, struct vblk_req *vr)
+static COLD void slot_return(struct vblk *vb, struct vblk_req *vr)
 {
     vr->vb = NULL;
     vr->next_free = vb->pool->free;
@@ -68,29 +68,26 @@ static inline u8 status_byte(enum status status)
 }
 
 /** Data is in place; then the status byte, then the used element. */
-static inline void request_end(struct vblk *vb, struct vblk_req *vr, enum status status)
+static inline void request_end(struct vblk_req *vr, enum status status)
 {
-    struct virtq *vq = &vb->vdev.queue[vr->queue].vq;
-
-    if (__builtin_expect(vq->state == VQ_READY, 1)) {
+    if (__builtin_expect(vr->vq->state == VQ_READY, 1)) {
         store_u8(vr->status, status_byte(status));
     }
-    virtq_push(vq, &vr->chain, status == ST_OK ? vr->written : vr->written_failed);
+    virtq_push(vr->vq, &vr->chain, status == ST_OK ? vr->written : vr->written_failed);
 }
 
 /** The driver got this request wrong. */
-static __attribute__((noinline, cold)) void request_refuse(struct vblk *vb, struct vblk_req *vr)
+static COLD void request_refuse(struct vblk *vb, struct vblk_req *vr)
 {
     vb->errors_guest++;
-    request_end(vb, vr, ST_IO);
+    request_end(vr, ST_IO);
 }
 
 /** There is no place for a status, or no header to obey. */
-static __attribute__((noinline, cold)) void request_drop(struct vblk *vb, struct vblk_req *vr,
-                                                         const char *why)
+static COLD void request_drop(struct vblk *vb, struct vblk_req *vr, const char *why)
 {
     vb->errors_guest++;
-    virtq_push_malformed(&vb->vdev.queue[vr->queue].vq, &vr->chain, why);
+    virtq_push_malformed(vr->vq, &vr->chain, why);
 }
 
 /** The medium says st of a request. True when that is its end, false when it is in flight. */
@@ -107,12 +104,12 @@ static inline bool request_settle(struct vblk *vb, struct vblk_req *vr, enum sta
     if (__builtin_expect(st != ST_OK, 0)) {
         vb->errors_medium++;
     }
-    request_end(vb, vr, st);
+    request_end(vr, st);
     return true;
 }
 
 /** Complete everything on the done list; bounded by what is in flight. */
-static u32 drain(struct vblk *vb)
+static COLD u32 drain(struct vblk *vb)
 {
     u32 count = 0;
     struct blk_req *req;
@@ -132,7 +129,7 @@ static u32 drain(struct vblk *vb)
 /* --- decoding ------------------------------------------------------------------------------- */
 
 /** The slow way, for a header in pieces. False when there are not 16 bytes to be read. */
-static __attribute__((noinline)) bool header_gather(struct vblk_req *vr)
+static COLD bool header_gather(struct vblk_req *vr)
 {
     struct span *span = vr->chain.span;
     u8 *to = (u8 *)&vr->header;
@@ -233,7 +230,7 @@ static inline u32 request_data(struct vblk *vb, struct vblk_req *vr, enum blk_op
         return 1;
     }
     if (__builtin_expect(bytes == 0, 0)) {
-        request_end(vb, vr, ST_OK);
+        request_end(vr, ST_OK);
         return 1;
     }
     vr->blk.op = op;
@@ -255,7 +252,7 @@ static inline u32 request_in(struct vblk *vb, struct vblk_req *vr)
     return request_data(vb, vr, BLK_READ, bytes, vr->chain.read_bytes - sizeof(vr->header));
 }
 
-static u32 request_out(struct vblk *vb, struct vblk_req *vr)
+static __attribute__((noinline)) u32 request_out(struct vblk *vb, struct vblk_req *vr)
 {
     u64 bytes = vr->chain.read_bytes - sizeof(vr->header);
 
@@ -271,7 +268,7 @@ static u32 request_out(struct vblk *vb, struct vblk_req *vr)
     return request_data(vb, vr, BLK_WRITE, bytes, vr->chain.write_bytes - 1);
 }
 
-static u32 request_flush(struct vblk *vb, struct vblk_req *vr)
+static COLD u32 request_flush(struct vblk *vb, struct vblk_req *vr)
 {
     vb->flushes++;
     vr->blk.op = BLK_FLUSH;
@@ -285,7 +282,7 @@ static u32 request_flush(struct vblk *vb, struct vblk_req *vr)
 }
 
 /** The identity string, as much of it as the buffer takes. */
-static u32 request_get_id(struct vblk *vb, struct vblk_req *vr)
+static COLD u32 request_get_id(struct vblk *vb, struct vblk_req *vr)
 {
     const struct span *span = &vr->chain.span[vr->chain.read_count];
     u32 count = data_write_count(vr);
@@ -299,23 +296,21 @@ static u32 request_get_id(struct vblk *vb, struct vblk_req *vr)
         done += piece;
     }
     vr->written = done + (done == vr->chain.write_bytes - 1);
-    request_end(vb, vr, ST_OK);
+    request_end(vr, ST_OK);
     return 1;
 }
 
-/** Not IN. */
-static __attribute__((noinline)) u32 request_other(struct vblk *vb, struct vblk_req *vr)
+/** Neither IN nor OUT. */
+static COLD u32 request_rare(struct vblk *vb, struct vblk_req *vr)
 {
     switch (le32_get(vr->header.type)) {
-    case VIRTIO_BLK_T_OUT:
-        return request_out(vb, vr);
     case VIRTIO_BLK_T_FLUSH:
         return request_flush(vb, vr);
     case VIRTIO_BLK_T_GET_ID:
         return request_get_id(vb, vr);
     default:
         vb->unsupported++;
-        request_end(vb, vr, ST_NOSUP);
+        request_end(vr, ST_NOSUP);
         return 1;
     }
 }
@@ -338,8 +333,13 @@ static u32 request_start(struct vblk *vb, struct vblk_req *vr)
         request_refuse(vb, vr);
         return 1;
     }
-    return le32_get(vr->header.type) == VIRTIO_BLK_T_IN ? request_in(vb, vr)
-                                                        : request_other(vb, vr);
+    if (le32_get(vr->header.type) == VIRTIO_BLK_T_IN) {
+        return request_in(vb, vr);
+    }
+    if (le32_get(vr->header.type) == VIRTIO_BLK_T_OUT) {
+        return request_out(vb, vr);
+    }
+    return request_rare(vb, vr);
 }
 
 /* --- the poll loop's side
@@ -347,7 +347,7 @@ static u32 request_start(struct vblk *vb, struct vblk_req *vr)
 
 /** A request cannot be mapped now. When nothing is in flight, waiting would not help: give it
  * back. */
-static u32 window_missing(struct vblk *vb, struct virtq *vq)
+static COLD u32 window_missing(struct vblk *vb, struct virtq *vq)
 {
     vb->no_window++;
     if (vb->pool->in_flight > 0) {
@@ -372,7 +372,7 @@ static u32 queue_poll(struct vblk *vb, u16 queue, u32 budget)
         }
         st = virtq_pop(vq, &vr->chain);
         if (__builtin_expect(st == ST_OK, 1)) {
-            vr->queue = queue;
+            vr->vq = vq;
             work += request_start(vb, vr);
         } else if (st == ST_PROTO) {
             vb->errors_guest++;
@@ -395,14 +395,11 @@ static void queue_show(struct vblk *vb, u16 queue)
     vb->batches += vdev_queue_publish(&vb->vdev, queue);
 }
 
-u32 vblk_poll(struct vblk *vb, u32 budget)
+u32 vblk_work(struct vblk *vb, u32 budget)
 {
     u16 count = vb->vdev.queue_count;
     u32 work = 0;
 
-    if (vblk_idle(vb)) {
-        return 0;
-    }
     if (vb->in_flight > 0) {
         work += bdev_poll(vb->bdev);
         work += drain(vb);
@@ -420,7 +417,7 @@ u32 vblk_poll(struct vblk *vb, u32 budget)
     return work;
 }
 
-u64 vblk_requests(const struct vblk *vb)
+COLD u64 vblk_requests(const struct vblk *vb)
 {
     u64 sum = 0;
 
@@ -430,7 +427,7 @@ u64 vblk_requests(const struct vblk *vb)
     return sum;
 }
 
-bool vblk_arm(struct vblk *vb)
+COLD bool vblk_arm(struct vblk *vb)
 {
     bool work = vb->in_flight > 0;
 
@@ -440,7 +437,7 @@ bool vblk_arm(struct vblk *vb)
     return work;
 }
 
-void vblk_disarm(struct vblk *vb)
+COLD void vblk_disarm(struct vblk *vb)
 {
     for (u32 queue = 0; queue < vb->vdev.queue_count && vb->vdev.live; queue++) {
         virtq_kick_disable(&vb->vdev.queue[queue].vq);
@@ -451,7 +448,7 @@ void vblk_disarm(struct vblk *vb)
  * ------------------------------------------------------------------------------------------------
  */
 
-static void vblk_start(struct vdev *dev)
+static COLD void vblk_start(struct vdev *dev)
 {
     struct vblk *vb = container_of(dev, struct vblk, vdev);
 
@@ -461,14 +458,14 @@ static void vblk_start(struct vdev *dev)
 }
 
 /** Rings were stopped: what is in flight from them has nobody to go to. */
-static void vblk_stopped(struct vdev *dev)
+static COLD void vblk_stopped(struct vdev *dev)
 {
     struct vblk *vb = container_of(dev, struct vblk, vdev);
 
     for (u32 i = 0; i < REQUESTS_MAX && vb->in_flight > 0; i++) {
         struct vblk_req *vr = &vb->pool->slot[i];
 
-        if (vr->vb == vb && dev->queue[vr->queue].vq.state != VQ_READY) {
+        if (vr->vb == vb && vr->vq->state != VQ_READY) {
             bdev_cancel(vb->bdev, &vr->blk);
         }
     }
@@ -480,7 +477,7 @@ static const struct vdev_ops vblk_ops = {
     .stopped = vblk_stopped,
 };
 
-static void config_fill(struct vblk *vb)
+static COLD void config_fill(struct vblk *vb)
 {
     const struct bdev_info *info = &vb->bdev->info;
     u32 physical_blocks = info->physical_block_bytes / info->logical_block_bytes;
@@ -496,7 +493,7 @@ static void config_fill(struct vblk *vb)
     };
 }
 
-static u64 features_offered(const struct vblk *vb)
+static COLD u64 features_offered(const struct vblk *vb)
 {
     u64 features = BIT64(VIRTIO_BLK_F_SIZE_MAX) | BIT64(VIRTIO_BLK_F_SEG_MAX) |
                    BIT64(VIRTIO_BLK_F_BLK_SIZE) | BIT64(VIRTIO_BLK_F_FLUSH) |
@@ -506,7 +503,7 @@ static u64 features_offered(const struct vblk *vb)
     return vb->read_only ? features | BIT64(VIRTIO_BLK_F_RO) : features;
 }
 
-void vblk_init(struct vblk *vb, const struct vblk_init *init)
+COLD void vblk_init(struct vblk *vb, const struct vblk_init *init)
 {
     *vb = (struct vblk){
         .bdev = init->bdev,
@@ -531,13 +528,13 @@ void vblk_init(struct vblk *vb, const struct vblk_init *init)
                          });
 }
 
-void vblk_resized(struct vblk *vb)
+COLD void vblk_resized(struct vblk *vb)
 {
     config_fill(vb);
     vdev_config_changed(&vb->vdev);
 }
 
-bool vblk_shutdown(struct vblk *vb)
+COLD bool vblk_shutdown(struct vblk *vb)
 {
     bool stopped = vdev_shutdown(&vb->vdev);
 

@@ -27,8 +27,8 @@ struct vblk;
 
 struct vblk_req {
     struct blk_req blk;
-    struct vblk *vb;
-    u16 queue;
+    struct vblk *vb; /* NULL: the slot is free */
+    struct virtq *vq;
     u16 data_first; /* first readable span after the header */
     struct vblk_header header;
     u8 *status;         /* the chain's last writable byte */
@@ -79,13 +79,6 @@ void vblk_pool_init(struct vblk_pool *pool);
 /** The transport is added by vmmio_init(m, &vb->vdev, ...). */
 void vblk_init(struct vblk *vb, const struct vblk_init *init);
 
-/**
- * Complete what the medium finished, then take at most about budget units of new work, a unit
- * being a request or VBLK_UNIT_BYTES of its data. Returns the units done, 0 when there was nothing
- * to do. Kicks are turned off by the first turn that finds work.
- */
-u32 vblk_poll(struct vblk *vb, u32 budget);
-
 /** Nothing to do for vblk_poll(): the idle turn. */
 static inline bool vblk_idle(const struct vblk *vb)
 {
@@ -95,6 +88,19 @@ static inline bool vblk_idle(const struct vblk *vb)
         }
     }
     return vb->in_flight == 0;
+}
+
+/** The turn of a device that is not idle. */
+u32 vblk_work(struct vblk *vb, u32 budget);
+
+/**
+ * Complete what the medium finished, then take at most about budget units of new work, a unit
+ * being a request or VBLK_UNIT_BYTES of its data. Returns the units done, 0 when there was nothing
+ * to do. Kicks are turned off by the first turn that finds work.
+ */
+static inline u32 vblk_poll(struct vblk *vb, u32 budget)
+{
+    return vblk_idle(vb) ? 0 : vblk_work(vb, budget);
 }
 
 /** Requests returned to the driver since vblk_init(), whatever became of them. */

@@ -28,14 +28,14 @@
 STATIC_CHECK(VQ_SIZE_MAX <= VQ_PARK_MOVE, "a driver must not reach the parked index in one batch");
 STATIC_CHECK(VQ_DESC_BYTES_MAX > WINDOW_BYTES, "a longer buffer is never borrowed whole");
 
-void virtq_init(struct virtq *vq, const char *name)
+COLD void virtq_init(struct virtq *vq, const char *name)
 {
     *vq = (struct virtq){.name = name, .state = VQ_OFF};
     vq->avail_idx = (const u8 *)&vq->idle_idx;
 }
 
 /** The one place where a driver is complained about. */
-static void vq_guest_error(struct virtq *vq, const char *why, u64 value)
+static COLD void vq_guest_error(struct virtq *vq, const char *why, u64 value)
 {
     if (log_limit_ok(&vq->limit)) {
         log_warn("%s: driver error: %s (%#llx)", vq->name, why, (unsigned long long)value);
@@ -43,14 +43,14 @@ static void vq_guest_error(struct virtq *vq, const char *why, u64 value)
 }
 
 /** No work is to be found on a queue that is not ready. */
-static void vq_blind(struct virtq *vq)
+static COLD void vq_blind(struct virtq *vq)
 {
     vq->idle_idx = vq->next;
     vq->avail_seen = vq->next;
     vq->avail_idx = (const u8 *)&vq->idle_idx;
 }
 
-static enum status vq_break(struct virtq *vq, const char *why, u64 value)
+static COLD enum status vq_break(struct virtq *vq, const char *why, u64 value)
 {
     vq_guest_error(vq, why, value);
     virtq_publish(vq); /* what was done before stays done */
@@ -61,7 +61,7 @@ static enum status vq_break(struct virtq *vq, const char *why, u64 value)
 }
 
 /** A chain was malformed: too many of them, and we stop believing the driver. */
-static void complain(struct virtq *vq, const char *why, u64 value)
+static COLD void complain(struct virtq *vq, const char *why, u64 value)
 {
     vq_guest_error(vq, why, value);
     if (vq->state == VQ_READY && ++vq->complaints >= VQ_COMPLAINTS_MAX) {
@@ -77,8 +77,8 @@ static u8 *part_at(const struct virtq_part *part, u32 offset)
 }
 
 /** Map one part; its spans are vq->pin[first..pin_count). */
-static enum status part_map(struct virtq *vq, struct virtq_part *part, u64 addr, u32 bytes,
-                            u32 align, enum gmem_dir dir, const char *what)
+static COLD enum status part_map(struct virtq *vq, struct virtq_part *part, u64 addr, u32 bytes,
+                                 u32 align, enum gmem_dir dir, const char *what)
 {
     const struct span *pin = &vq->pin[vq->pin_count];
     u32 first = vq->pin_count;
@@ -107,7 +107,7 @@ static enum status part_map(struct virtq *vq, struct virtq_part *part, u64 addr,
     return ST_OK;
 }
 
-static enum status parts_map(struct virtq *vq, const struct virtq_setup *setup)
+static COLD enum status parts_map(struct virtq *vq, const struct virtq_setup *setup)
 {
     u32 size = setup->size;
     struct virtq_part desc;
@@ -128,7 +128,7 @@ static enum status parts_map(struct virtq *vq, const struct virtq_setup *setup)
     return st;
 }
 
-static void parts_unmap(struct virtq *vq)
+static COLD void parts_unmap(struct virtq *vq)
 {
     if (vq->pin_count > 0) {
         gmem_release(vq->gm, vq->pin, vq->pin_count);
@@ -136,7 +136,7 @@ static void parts_unmap(struct virtq *vq)
     }
 }
 
-enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct virtq_setup *setup)
+COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct virtq_setup *setup)
 {
     enum status st;
 
@@ -177,7 +177,7 @@ enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct virtq_s
     return ST_OK;
 }
 
-void virtq_reset(struct virtq *vq)
+COLD void virtq_reset(struct virtq *vq)
 {
     vq->state = VQ_OFF;
     vq_blind(vq);
@@ -201,11 +201,8 @@ static inline void stage(struct virtq *vq, u16 head, u32 written)
     vq->used_next++;
 }
 
-void virtq_push(struct virtq *vq, const struct vq_chain *chain, u32 written)
+static inline void push(struct virtq *vq, const struct vq_chain *chain, u32 written)
 {
-    if (__builtin_expect(chain->held > 0, 0)) {
-        gmem_release(vq->gm, chain->span, chain->held);
-    }
     if (__builtin_expect(vq->state != VQ_READY, 0)) {
         vq->used_next++; /* counted, not written */
         return;
@@ -214,7 +211,22 @@ void virtq_push(struct virtq *vq, const struct vq_chain *chain, u32 written)
     stage(vq, chain->head, written);
 }
 
-void virtq_push_malformed(struct virtq *vq, const struct vq_chain *chain, const char *why)
+static COLD void push_held(struct virtq *vq, const struct vq_chain *chain, u32 written)
+{
+    gmem_release(vq->gm, chain->span, chain->held);
+    push(vq, chain, written);
+}
+
+void virtq_push(struct virtq *vq, const struct vq_chain *chain, u32 written)
+{
+    if (__builtin_expect(chain->held > 0, 0)) {
+        push_held(vq, chain, written);
+        return;
+    }
+    push(vq, chain, written);
+}
+
+COLD void virtq_push_malformed(struct virtq *vq, const struct vq_chain *chain, const char *why)
 {
     virtq_push(vq, chain, 0);
     vq->dropped++;
@@ -254,7 +266,7 @@ bool virtq_wants_irq(struct virtq *vq)
 
 /* --- kicks ------------------------------------------------------------------------------------ */
 
-static void kick_park(struct virtq *vq)
+static COLD void kick_park(struct virtq *vq)
 {
     vq->kick_parked = (u16)(vq->next + VQ_PARK_AHEAD);
     store_u16(vq->avail_event, vq->kick_parked);
@@ -273,7 +285,7 @@ void virtq_kick_disable(struct virtq *vq)
     }
 }
 
-bool virtq_kick_enable(struct virtq *vq)
+COLD bool virtq_kick_enable(struct virtq *vq)
 {
     if (vq->state != VQ_READY) {
         return false;
@@ -294,7 +306,7 @@ bool virtq_kick_enable(struct virtq *vq)
 /* --- taking ----------------------------------------------------------------------------------- */
 
 /** The chain at next is malformed: give it back unused. */
-static enum status vq_drop(struct virtq *vq, u16 head, const char *why, u64 value)
+static COLD enum status vq_drop(struct virtq *vq, u16 head, const char *why, u64 value)
 {
     vq->next++;
     vq->dropped++;
@@ -303,23 +315,33 @@ static enum status vq_drop(struct virtq *vq, u16 head, const char *why, u64 valu
     return ST_PROTO;
 }
 
-/** The head at next: ST_OK, ST_AGAIN when nothing waits, ST_GUEST when the ring makes no sense. */
-static inline enum status head_at_next(struct virtq *vq, u16 *head)
+/** Look at avail.idx. ST_OK; ST_AGAIN when nothing waits; ST_GUEST when it makes no sense. */
+static __attribute__((noinline)) enum status avail_look(struct virtq *vq)
 {
-    u16 idx;
+    u16 idx = load_acquire_u16(vq->avail_idx); /* read once per batch */
 
+    if (idx == vq->next) {
+        return vq->state == VQ_READY ? ST_AGAIN : ST_GUEST;
+    }
+    if ((u16)(idx - vq->next) > (u32)vq->mask + 1) {
+        return vq_break(vq, "avail.idx jumped by more than the queue size", idx);
+    }
+    vq->avail_seen = idx;
+    if (!vq->kicks_on && vq->event_idx &&
+        (u16)(vq->kick_parked - vq->next) < VQ_PARK_AHEAD - VQ_PARK_MOVE) {
+        kick_park(vq);
+    }
+    return ST_OK;
+}
+
+/** The head at next: ST_OK, ST_AGAIN when nothing waits, ST_GUEST when the ring makes no sense. */
+static inline enum status head_at_next(struct virtq *vq, u32 *head)
+{
     if (vq->next == vq->avail_seen) {
-        idx = load_acquire_u16(vq->avail_idx); /* read once per batch */
-        if (idx == vq->next) {
-            return vq->state == VQ_READY ? ST_AGAIN : ST_GUEST;
-        }
-        if ((u16)(idx - vq->next) > (u32)vq->mask + 1) {
-            return vq_break(vq, "avail.idx jumped by more than the queue size", idx);
-        }
-        vq->avail_seen = idx;
-        if (!vq->kicks_on && vq->event_idx &&
-            (u16)(vq->kick_parked - vq->next) < VQ_PARK_AHEAD - VQ_PARK_MOVE) {
-            kick_park(vq);
+        enum status st = avail_look(vq);
+
+        if (st != ST_OK) {
+            return st;
         }
     }
     *head = load_u16(part_at(&vq->avail, VIRTQ_AVAIL_RING(vq->next & vq->mask)));
@@ -333,8 +355,7 @@ static inline enum status head_at_next(struct virtq *vq, u16 *head)
 }
 
 /** The walk ends here: the chain is malformed. */
-static __attribute__((noinline, cold)) enum status malformed(struct virtq *vq, const char *why,
-                                                             u64 value)
+static COLD enum status malformed(struct virtq *vq, const char *why, u64 value)
 {
     vq->walk.why = why;
     vq->walk.value = value;
@@ -342,7 +363,7 @@ static __attribute__((noinline, cold)) enum status malformed(struct virtq *vq, c
 }
 
 /** Before anything may be mapped: borrowed spans become held ones. */
-static void hold_so_far(struct virtq *vq, struct vq_chain *chain, u32 count)
+static COLD void hold_so_far(struct virtq *vq, struct vq_chain *chain, u32 count)
 {
     gmem_hold(vq->gm, &chain->span[chain->held], count - chain->held);
     chain->held = (u16)count;
@@ -352,8 +373,7 @@ static void hold_so_far(struct virtq *vq, struct vq_chain *chain, u32 count)
  * The slow way to an entry of a table: copied, once, to vq->walk.entry. NULL, with walk.status,
  * when that cannot be done.
  */
-static __attribute__((noinline)) const u8 *entry_copy(struct virtq *vq, struct vq_chain *chain,
-                                                      u32 count, u32 index)
+static COLD const u8 *entry_copy(struct virtq *vq, struct vq_chain *chain, u32 count, u32 index)
 {
     u64 addr = vq->walk.table + index * sizeof(struct virtq_desc);
     enum status st;
@@ -398,7 +418,7 @@ static inline enum status walk_into_table(struct virtq *vq, u64 addr, u64 word, 
     return ST_OK;
 }
 
-static u32 hole_append(struct vq_chain *chain, u32 count, u32 bytes)
+static COLD u32 hole_append(struct vq_chain *chain, u32 count, u32 bytes)
 {
     chain->flaws |= VQ_FLAW_HOLE;
     chain->span[count] = (struct span){.base = NULL, .bytes = bytes};
@@ -407,8 +427,8 @@ static u32 hole_append(struct vq_chain *chain, u32 count, u32 bytes)
 }
 
 /** No room for all spans: keep the beginning, and always the last byte. */
-static u32 span_append_cut(struct virtq *vq, struct vq_chain *chain, u32 count, u64 last,
-                           enum gmem_dir dir)
+static COLD u32 span_append_cut(struct virtq *vq, struct vq_chain *chain, u32 count, u64 last,
+                                enum gmem_dir dir)
 {
     enum status st;
 
@@ -432,8 +452,8 @@ static u32 span_append_cut(struct virtq *vq, struct vq_chain *chain, u32 count, 
  * The slow way to append the spans of a descriptor's buffer. Returns the new count, 0 when no
  * window is free. Something may have been mapped: what is only borrowed may be gone.
  */
-static __attribute__((noinline)) u32 span_append(struct virtq *vq, struct vq_chain *chain,
-                                                 u32 count, u64 addr, u32 bytes, enum gmem_dir dir)
+static COLD u32 span_append(struct virtq *vq, struct vq_chain *chain, u32 count, u64 addr,
+                            u32 bytes, enum gmem_dir dir)
 {
     enum status st = ST_GUEST;
 
@@ -458,21 +478,20 @@ static __attribute__((noinline)) u32 span_append(struct virtq *vq, struct vq_cha
  * Follow the chain from head, bounded by counting: a chain has at most as many descriptors as the
  * queue [VIRTIO 2.7.5.3.1]. ST_OK; ST_PROTO when it is malformed; ST_AGAIN when no window is free.
  */
-static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u16 head)
+static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u32 head)
 {
-    struct gmem *gm = vq->gm;
+    const struct gmem_line *lines = vq->gm->line[GMEM_READ];
     const u8 *table = vq->desc_flat;
-    u32 entries = (u32)vq->mask + 1;
-    u32 left = entries;
-    u32 index = head, count = 0, read_count = 0;
-    u64 read_bytes = 0, write_bytes = 0;
-    bool in_table = false, writing = false;
+    u32 size = (u32)vq->mask + 1;
+    u32 entries = size, left = size, index = head, count = 0, read_count = 0;
+    u64 read_bytes = 0, bytes = 0; /* bytes: of the direction the walk is in */
+    u64 direction = 0;             /* VIRTQ_DESC_F_WRITE once a writable descriptor was seen */
+    bool in_table = false;
 
     vq->walk.table = vq->desc_addr;
     for (;;) {
         const u8 *at =
             table ? table + index * sizeof(struct virtq_desc) : entry_copy(vq, chain, count, index);
-        enum gmem_dir dir = GMEM_READ;
         u64 addr, word;
         u32 len;
 
@@ -496,26 +515,31 @@ static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u
         if (left-- == 0) {
             return malformed(vq, "a chain is longer than the queue", head);
         }
-        len = VIRTQ_DESC_LEN(word);
-        if (word & DESC_WORD(VIRTQ_DESC_F_WRITE)) {
-            dir = GMEM_WRITE;
-            read_count = writing ? read_count : count;
-            writing = true;
-            write_bytes += len;
-        } else if (writing) {
-            return malformed(vq, "a device-readable descriptor follows a writable one", index);
-        } else {
-            read_bytes += len;
+        if ((word ^ direction) & DESC_WORD(VIRTQ_DESC_F_WRITE)) {
+            if (direction) {
+                return malformed(vq, "a device-readable descriptor follows a writable one", index);
+            }
+            direction = DESC_WORD(VIRTQ_DESC_F_WRITE);
+            lines = vq->gm->line[GMEM_WRITE];
+            read_count = count;
+            read_bytes = bytes;
+            bytes = 0;
         }
+        len = VIRTQ_DESC_LEN(word);
+        bytes += len;
         if (len != 0) { /* an empty descriptor adds nothing */
-            if (count < VQ_SPAN_MAX && gmem_borrow(gm, addr, len, dir, &chain->span[count])) {
+            if (__builtin_expect(count < VQ_SPAN_MAX &&
+                                     gmem_line_borrow(&lines[addr / WINDOW_BYTES % GMEM_LINES],
+                                                      addr, len, &chain->span[count]),
+                                 1)) {
                 count++;
             } else {
-                count = span_append(vq, chain, count, addr, len, dir);
+                count =
+                    span_append(vq, chain, count, addr, len, direction ? GMEM_WRITE : GMEM_READ);
                 if (count == 0) {
                     return ST_AGAIN;
                 }
-                table = in_table ? NULL : table;
+                table = in_table ? NULL : table; /* it was only borrowed */
             }
         }
         if (!(word & DESC_WORD(VIRTQ_DESC_F_NEXT))) {
@@ -526,52 +550,57 @@ static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u
             return malformed(vq, "next is outside the table", index);
         }
     }
-    read_count = writing ? read_count : count;
+    if (!direction) {
+        read_count = count;
+        read_bytes = bytes;
+        bytes = 0;
+    }
     if (__builtin_expect(chain->held > 0, 0)) {
         hold_so_far(vq, chain, count);
-        if ((chain->flaws & VQ_FLAW_CUT) && write_bytes > 0 && read_count == count) {
+        if ((chain->flaws & VQ_FLAW_CUT) && bytes > 0 && read_count == count) {
             read_count--; /* the last span was taken over by a writable one */
         }
     }
+    chain->read_bytes = read_bytes;
+    chain->write_bytes = bytes;
     chain->read_count = (u16)read_count;
     chain->write_count = (u16)(count - read_count);
-    chain->read_bytes = read_bytes;
-    chain->write_bytes = write_bytes;
-    chain->desc_count = (u16)((u32)vq->mask + 1 - left);
+    chain->desc_count = (u16)(size - left);
     return ST_OK;
 }
 
-enum status virtq_pop(struct virtq *vq, struct vq_chain *chain)
+__attribute__((noinline)) enum status virtq_pop(struct virtq *vq, struct vq_chain *chain)
 {
-    u16 head = 0;
+    u32 head = 0;
     enum status st = head_at_next(vq, &head);
 
-    if (st != ST_OK) {
+    if (__builtin_expect(st != ST_OK, 0)) {
         return st;
     }
-    chain->head = head;
-    chain->flaws = 0;
+    chain->head = (u16)head;
     chain->held = 0;
+    chain->flaws = 0;
     st = walk_chain(vq, chain, head);
     if (__builtin_expect(st != ST_OK, 0)) {
         gmem_release(vq->gm, chain->span, chain->held);
-        return st == ST_AGAIN ? ST_FULL : vq_drop(vq, head, vq->walk.why, vq->walk.value);
+        return st == ST_AGAIN ? ST_FULL : vq_drop(vq, (u16)head, vq->walk.why, vq->walk.value);
     }
     vq->busy[head / 64] |= BIT64(head % 64);
     vq->next++;
     return ST_OK;
 }
 
-void virtq_hold(struct virtq *vq, struct vq_chain *chain)
+COLD void virtq_hold(struct virtq *vq, struct vq_chain *chain)
 {
     hold_so_far(vq, chain, (u32)chain->read_count + chain->write_count);
 }
 
-void virtq_drop_next(struct virtq *vq)
+COLD void virtq_drop_next(struct virtq *vq)
 {
-    u16 head = 0;
+    u32 head = 0;
 
     if (head_at_next(vq, &head) == ST_OK) {
-        vq_drop(vq, head, "a chain needs more of guest memory at once than can be mapped", head);
+        vq_drop(vq, (u16)head, "a chain needs more of guest memory at once than can be mapped",
+                head);
     }
 }

@@ -78,6 +78,9 @@ static inline le64_t le64_make(u64 v)
     return (le64_t){v};
 }
 
+/** Off the way of a request: never inlined into it, and compiled for size. */
+#define COLD __attribute__((noinline, cold))
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define BIT32(n)     (UINT32_C(1) << (n))
 #define BIT64(n)     (UINT64_C(1) << (n))

@@ -24,8 +24,10 @@
 #define COPY_WORD "with copy"
 #endif
 
-#define DEPTH_MAX   64
-#define ROUNDS      1000
+#define DEPTH_MAX 64
+#ifndef ROUNDS
+#define ROUNDS 1000
+#endif
 #define REQUEST     4096
 #define GUEST_BYTES MIB(2)
 #define AT_TABLES   KIB(64)
