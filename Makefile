@@ -120,6 +120,14 @@ $(B)/guest/wrong-tree-%: tests/guest/wrong_tree.S Makefile
 	$(Q)$(ARM_CC) -nostdlib -static -Wl,-e,head -DWRONG_TREE=$(WRONG_TREE) -o $@.elf $<
 	$(Q)$(CROSS_COMPILE)objcopy -O binary -j .text $@.elf $@
 
+# ---- a helper for Dom0 --------------------------------------------------------------------------
+$(B)/set-target: tools/set-target.c Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)$(ARM_CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -static -o $@ $<
+
+.PHONY: set-target
+set-target: $(B)/set-target ## the helper for Dom0 that opens one guest (docs/privilege.md)
+
 # ---- hosted builds ----------------------------------------------------------------------------
 HOST_OBJS := $(patsubst %,$(B)/host/%.o,$(ENGINE_SRCS) $(FAKE_SRCS))
 TEST_BINS := $(addprefix $(B)/host/tests/,$(UNIT_TESTS) $(ENUM_TESTS))
