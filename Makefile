@@ -123,7 +123,7 @@ $(B)/guest/wrong-tree-%: tests/guest/wrong_tree.S Makefile
 # ---- a helper for Dom0 --------------------------------------------------------------------------
 $(B)/set-target: tools/set-target.c Makefile
 	$(Q)mkdir -p $(@D)
-	$(Q)$(ARM_CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -static -o $@ $<
+	$(Q)$(ARM_CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -s -static -o $@ $<
 
 .PHONY: set-target
 set-target: $(B)/set-target ## the helper for Dom0 that opens one guest (docs/privilege.md)
