@@ -328,11 +328,19 @@ static void device_looked(struct backend_device *dev)
     if (dev->missing) {
         key_refuse(dev, dev->missing - 1u, "is missing");
     }
-    if (closing) {
+    if (closing && dev->state != BE_LINGER) {
         device_close(dev);
         return;
     }
     switch (dev->state) {
+    case BE_LINGER:
+        dev->looks++;
+        dev->be->busy = true;
+        if (dev->found_state != XB_CLOSED) {
+            device_set(dev, BE_REFUSED, BACKEND_NEVER); /* somebody was at it: look again */
+            dev->changed = true;
+        }
+        break;
     case BE_READING:
         if (dev->bad) {
             device_refuse(dev);
@@ -399,6 +407,7 @@ static void tx_over(struct backend_device *dev, bool written)
         break;
     case BE_CLOSING:
         if (written) {
+            dev->looks = 0;
             device_set(dev, BE_LINGER, now + BACKEND_LINGER_NS);
         } else {
             device_part(dev);
@@ -453,7 +462,10 @@ static void device_step(struct backend_device *dev, u64 now)
         tx_start(dev, XB_CLOSED);
         break;
     case BE_LINGER:
-        if (dev->deadline_ns <= now) {
+        if (dev->looks < BACKEND_LINGER_LOOKS) {
+            fetch_start(dev, BE_FETCH_CHECK);
+            dev->be->busy = true;
+        } else if (dev->deadline_ns <= now) {
             dev->changed = false;
             device_set(dev, BE_REMOVING, BACKEND_NEVER);
         }

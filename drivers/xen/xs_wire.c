@@ -120,12 +120,13 @@ enum status xs_decode_value(const u8 *payload, u32 bytes, char *text, u32 max)
 
 const char *xs_directory_next(const u8 *payload, u32 bytes, u32 *at)
 {
-    const u8 *name = payload + *at;
+    const u8 *name;
     const u8 *end;
 
     if (*at >= bytes) {
         return NULL;
     }
+    name = payload + *at;
     end = memchr(name, 0, bytes - *at);
     if (!end || end == name) {
         return NULL;
