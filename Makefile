@@ -216,6 +216,9 @@ size: $(B)/caisson.elf ## bytes per module of the image; fails above its limit
 stack: $(B)/caisson.elf ## worst stack depth per entry of the image
 	$(Q)$(PYTHON) tools/stack.py
 
+# Loads are traced: guest memory changes whenever the engine looks at a byte a second time.
+$(B)/fuzz/fuzz_virtq: FUZZ_CFLAGS += -fsanitize-coverage=trace-loads
+
 # ---- the front door ---------------------------------------------------------------------------
 .PHONY: help setup run test fuzz clean
 help: ## this list

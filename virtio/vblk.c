@@ -176,9 +176,13 @@ static inline bool header_take(struct vblk_req *vr)
 static inline bool status_take(struct vblk_req *vr)
 {
     struct vq_chain *chain = &vr->chain;
-    struct span *last = &chain->span[(u32)chain->read_count + chain->write_count - 1];
+    struct span *last = &chain->span[chain->read_count];
 
-    if (chain->write_count == 0 || !last->base) {
+    if (chain->write_count == 0) {
+        return false;
+    }
+    last += chain->write_count - 1u;
+    if (!last->base) {
         return false;
     }
     last->bytes--;
@@ -190,9 +194,9 @@ static inline bool status_take(struct vblk_req *vr)
 static inline u32 data_write_count(const struct vblk_req *vr)
 {
     const struct vq_chain *chain = &vr->chain;
-    u32 count = (u32)chain->read_count + chain->write_count;
+    const struct span *last = &chain->span[chain->read_count + chain->write_count - 1u];
 
-    return chain->write_count - (chain->span[count - 1].bytes == 0);
+    return chain->write_count - (last->bytes == 0);
 }
 
 /* --- the request types ---------------------------------------------------------------------- */

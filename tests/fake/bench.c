@@ -11,10 +11,12 @@ void bench_init(struct bench *b, const struct bench_setup *setup)
     u32 windows = setup->windows ? setup->windows : 4;
     u64 window_bytes = setup->window_bytes ? setup->window_bytes : MIB(1);
 
-    for (usize i = 0; i < sizeof(b->disk); i++) {
-        b->disk[i] = (u8)(i / 512 * 31 + i);
+    if (b->pristine[1] == 0) { /* once per bench: it is the larger part of the work */
+        for (usize i = 0; i < sizeof(b->pristine); i++) {
+            b->pristine[i] = (u8)(i / 512 * 31 + i);
+        }
     }
-    memcpy(b->pristine, b->disk, sizeof(b->disk));
+    memcpy(b->disk, b->pristine, sizeof(b->disk));
     arena_init(&b->arena, windows, window_bytes);
     ramdisk_init(&b->ram, "ram", b->disk, sizeof(b->disk), setup->read_only);
     if (setup->logical_block_bytes) {

@@ -151,6 +151,7 @@ static void a_request_without_header_or_status_is_returned_unused(void **state)
     expect_dropped((struct driver_piece[]){{blk.header, 16, false}, {blk.status, 0, true}}, 2,
                    &blk);
     expect_dropped((struct driver_piece[]){{blk.status, 1, true}}, 1, &blk);
+    expect_dropped((struct driver_piece[]){{blk.header, 0, false}}, 1, &blk);
     expect_dropped((struct driver_piece[]){{blk.header, 0, false}, {blk.status, 1, true}}, 2, &blk);
     expect_dropped((struct driver_piece[]){{0, 16, false}, {blk.status, 1, true}}, 2, &blk);
     expect_dropped((struct driver_piece[]){{blk.header, 16, false}, {0x1000, 1, true}}, 2, &blk);
