@@ -266,7 +266,8 @@ int main(int argc, char **argv)
     }
     pthread_join(thread, NULL);
     unlink(argv[1]);
-    /* Not through the library's clean-up: it waits for its own threads, which an emulator starves. */
+    /* Not through the library's clean-up: it waits for its own threads, which an emulator starves.
+     */
     fflush(NULL);
     _exit(0);
 }

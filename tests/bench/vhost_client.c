@@ -3,7 +3,7 @@
  * vhost_client.c - drive a vhost-user-blk server and say how fast it was, or whether it kept the
  * data.
  *
- *   --socket=PATH --mode=read|write|verify [--depth=1] [--queues=1] [--block=4096]
+ *   --socket=PATH --mode=read|write|verify|hold [--depth=1] [--queues=1] [--block=4096]
  *   [--span=BYTES] [--seconds=0.5] [--cpu=N] [--event-idx] [--indirect] [--seed=N] [--reconnect]
  *
  * read and write measure: one line of JSON with the latencies in ns. verify writes every block of
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/bench/vhost_front.h"
 
@@ -26,7 +27,7 @@
 #define BLK_IN      0
 #define BLK_OUT     1
 
-enum mode { MODE_READ, MODE_WRITE, MODE_VERIFY };
+enum mode { MODE_READ, MODE_WRITE, MODE_VERIFY, MODE_HOLD };
 
 struct client {
     struct front front;
@@ -287,14 +288,14 @@ static void pin_to(const char *text)
 
 static enum mode mode_of(const char *text)
 {
-    static const char *const names[] = {"read", "write", "verify"};
+    static const char *const names[] = {"read", "write", "verify", "hold"};
 
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (strcmp(text, names[i]) == 0) {
             return (enum mode)i;
         }
     }
-    die("--mode is read, write or verify");
+    die("--mode is read, write, verify or hold");
 }
 
 int main(int argc, char **argv)
@@ -368,6 +369,8 @@ int main(int argc, char **argv)
     c.span_blocks = span / o.block_bytes;
     if (c.mode == MODE_VERIFY) {
         verify(&c);
+    } else if (c.mode == MODE_HOLD) {
+        usleep((useconds_t)(c.seconds * 1e6)); /* connected, and silent */
     } else {
         measure(&c);
     }

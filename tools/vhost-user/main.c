@@ -108,8 +108,12 @@ static void statistics(const struct vu_server *server)
     for (u32 i = 0; i < server->export_count; i++) {
         const struct vu_session *s = &exports[i].session;
         const struct vblk *vb = &s->vb;
+        u64 batches = 0;
         const u64 requests = vb->reads + vb->writes + vb->flushes + vb->get_ids + vb->unsupported;
 
+        for (u32 q = 0; q < vb->vdev.queue_count; q++) {
+            batches += vb->vdev.queue[q].vq.publishes;
+        }
         printf("%s: front-ends %llu requests %llu reads %llu writes %llu flushes %llu "
                "bytes-read %llu bytes-written %llu errors-driver %llu errors-medium %llu "
                "batches %llu kicks %llu calls %llu messages %llu refused %llu resumed %llu\n",
@@ -117,7 +121,7 @@ static void statistics(const struct vu_server *server)
                (unsigned long long)vb->reads, (unsigned long long)vb->writes,
                (unsigned long long)vb->flushes, (unsigned long long)vb->bytes_read,
                (unsigned long long)vb->bytes_written, (unsigned long long)vb->errors_guest,
-               (unsigned long long)vb->errors_medium, (unsigned long long)vb->batches,
+               (unsigned long long)vb->errors_medium, (unsigned long long)batches,
                (unsigned long long)s->kicks, (unsigned long long)s->calls,
                (unsigned long long)s->messages, (unsigned long long)s->refused,
                (unsigned long long)s->resumed);

@@ -1,0 +1,387 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""bench.py - the hosted engine beside its peers, in one run, with the same client on the same CPUs.
+
+  tests/bench/bench.py [--rounds N] [--seconds S] [--no-callgrind] [--no-plot]
+
+On a shared machine only medians of good moments and exact counts mean something, so:
+  - servers and depths alternate in rounds; while one is measured the others are stopped (SIGSTOP);
+  - before each sample the price of talking between the two CPUs is measured (hop); samples are
+    classed near or far by it and compared only inside one class;
+  - a server's figure is the best median (p50) of its samples in the class; ratios are of those.
+Nothing here fails on time. Writes build/results/bench.json and a table into
+build/results/bench.md; where matplotlib is installed also docs/performance.svg.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from tools import results  # noqa: E402  (the path to it was not known before)
+
+HOST = ROOT / "build/host"
+SERVER_CPU, CLIENT_CPU = "0", "1"
+NEAR_NS = 200
+DEPTHS = (1, 32)
+DISK_MIB = 64
+SPAN_BYTES = 24 << 20
+BLOCK_BYTES = 4096
+START_LIMIT_S = 15
+SAMPLE_LIMIT_S = 30
+CALLGRIND_LIMIT_S = 120
+COPY_FUNCTIONS = re.compile(r"mem(cpy|move)|emmintrin|avxintrin|port_copy")
+
+
+class Peer:
+    """A server process that is stopped while it is not measured."""
+
+    def __init__(self, name, argv, socket, fill=True):
+        self.name, self.socket, self.fill = name, str(socket), fill
+        self.process = subprocess.Popen(nice() + [str(a) for a in argv], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.samples = {depth: [] for depth in DEPTHS}  # (hop, what the client measured)
+        deadline = time.monotonic() + START_LIMIT_S
+        while not pathlib.Path(self.socket).exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{name} did not start: {' '.join(map(str, argv))}")
+            time.sleep(0.02)
+        self.stop()  # until it is its turn: all of them spin on the same CPU
+
+    def client(self, *options, limit=SAMPLE_LIMIT_S):
+        """Run our client against it; returns what the client measured."""
+        argv = nice() + [str(HOST / "vhost-client"), f"--socket={self.socket}",
+                         f"--cpu={CLIENT_CPU}", f"--block={BLOCK_BYTES}", f"--span={SPAN_BYTES}",
+                         *options]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=limit, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{self.name}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def end(self):
+        self.go()
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def best(self, depth, near, key="p50"):
+        """Return (best value, number of samples) of a class."""
+        values = [s[key] for hop, s in self.samples[depth] if (hop < NEAR_NS) == near]
+        return (min(values), len(values)) if values else (None, 0)
+
+
+def nice():
+    """Return the prefix that keeps other load of the machine away, where we may."""
+    return ["nice", "-n", "-20"] if os.geteuid() == 0 else []
+
+
+def hop():
+    """Return the median round trip between the two CPUs now, in ns."""
+    out = subprocess.run(nice() + [str(HOST / "hop"), SERVER_CPU, CLIENT_CPU, "0.02"], text=True,
+                         capture_output=True, timeout=10, check=True).stdout
+    return int(out)
+
+
+def caisson_argv(socket, poll="always"):
+    return [HOST / "caisson-vhost-user", "--quiet", f"--memory={DISK_MIB}M", f"--poll={poll}",
+            f"--socket-path={socket}"]
+
+
+def start_peers(folder):
+    """Start every server there is on this machine; returns them, ours first."""
+    pinned = ["taskset", "-c", SERVER_CPU]
+    peers = [Peer("caisson", pinned + caisson_argv(folder / "caisson"), folder / "caisson")]
+    if (HOST / "peer-dpdk").exists():
+        peers.append(Peer("dpdk", [HOST / "peer-dpdk", folder / "dpdk", DISK_MIB, SERVER_CPU],
+                          folder / "dpdk"))
+    else:
+        print("bench: no DPDK peer: install libdpdk-dev (tools/setup.sh bench) to compare with it")
+    if shutil.which("qemu-storage-daemon"):
+        sock = folder / "qsd"
+        peers.append(Peer("qsd-null", pinned + [
+            "qemu-storage-daemon", "--object", "iothread,id=iot0,poll-max-ns=1000000000",
+            "--blockdev", "driver=null-co,node-name=n0,size=1073741824,read-zeroes=off", "--export",
+            f"type=vhost-user-blk,id=e0,node-name=n0,addr.type=unix,addr.path={sock},"
+            "writable=on,num-queues=1,iothread=iot0"], sock, fill=False))
+    else:
+        print("bench: no qemu-storage-daemon: install qemu-utils (tools/setup.sh bench)")
+    return peers
+
+
+def sample_all(peers, rounds, seconds):
+    """Fill, check and measure: rounds x depths x servers."""
+    for peer in peers:
+        peer.go()
+        if peer.fill:
+            peer.client("--mode=verify", "--depth=16", "--seconds=0")
+        peer.stop()
+    for number in range(1, rounds + 1):
+        for depth in DEPTHS:
+            for peer in peers:
+                price = hop()
+                peer.go()
+                measured = peer.client("--mode=read", f"--depth={depth}", f"--seconds={seconds}",
+                                       f"--seed={number}")
+                peer.stop()
+                peer.samples[depth].append((price, measured))
+        print(f"bench: round {number} of {rounds}", file=sys.stderr, flush=True)
+
+
+def ratio_rows(peers):
+    """Return result rows: ratios of the best medians, and the medians they came from."""
+    rows = []
+    ours = peers[0]
+    for depth in DEPTHS:
+        for near in (True, False):
+            where = "near" if near else "far"
+            own, count = ours.best(depth, near)
+            if own is None:
+                continue
+            for peer in peers:
+                value, samples = peer.best(depth, near)
+                if value is None:
+                    continue
+                unit = "ns" if depth == 1 else "ns per request"
+                rows.append({"name": f"{peer.name} p50 qd{depth} {where}", "unit": unit,
+                             "value": round(value / depth, 1),
+                             "how": f"best of {samples} medians, 4 KiB random read, hop {where}"})
+                if peer is not ours:
+                    rows.append({"name": f"ratio {peer.name} p50 qd{depth} {where}",
+                                 "value": round(own / value, 3), "unit": "ratio",
+                                 "how": f"best of {count} medians over best of {samples}, one "
+                                        f"interleaved run, hop {where}"})
+    for depth in DEPTHS:
+        for peer in peers[1:]:
+            # The plain name stands for the class with the better evidence.
+            for where in ("near", "far"):
+                found = [r for r in rows if r["name"] == f"ratio {peer.name} p50 qd{depth} {where}"]
+                if found:
+                    rows.append({**found[0], "name": f"ratio {peer.name} p50 qd{depth}"})
+                    break
+    for peer in peers:
+        values = [s["kicks"] / s["requests"] for _, s in peer.samples[32]]
+        rows.append({"name": f"{peer.name} kicks per request qd32", "unit": "kicks",
+                     "value": round(statistics.median(values), 4),
+                     "how": "median of all samples, counted by the client"})
+    return rows
+
+
+# ---- exact counts -------------------------------------------------------------------------------
+
+def callgrind(argv, toggle, folder, name, socket):
+    """Run a server under callgrind and our client at depth 32; returns (file, requests)."""
+    out = folder / f"callgrind.{name}"
+    prefix = ["valgrind", "--tool=callgrind", f"--toggle-collect={toggle}",
+              f"--callgrind-out-file={out}"]
+    with open(folder / f"{name}.txt", "w", encoding="utf-8") as text:
+        process = subprocess.Popen(prefix + [str(a) for a in argv], stdout=text,
+                                   stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + START_LIMIT_S * 2
+            while not pathlib.Path(socket).exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(1)
+            done = subprocess.run([HOST / "vhost-client", f"--socket={socket}", "--mode=read",
+                                   "--depth=32", "--seconds=1.5", f"--cpu={CLIENT_CPU}"],
+                                  capture_output=True, text=True, timeout=CALLGRIND_LIMIT_S,
+                                  check=False)
+            if done.returncode != 0:
+                raise RuntimeError(f"{name} under callgrind: {done.stderr}")
+            process.terminate()
+            process.wait(timeout=CALLGRIND_LIMIT_S)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    return out, (folder / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def self_costs(path):
+    """Return ({(file, function): own instructions}, {function: calls}) of a callgrind output."""
+    names, costs, calls = {}, {}, {}
+
+    def name_of(text):
+        found = re.match(r"\((\d+)\)(?: (.*))?$", text)
+        if not found:
+            return text
+        if found[2]:
+            names[found[1]] = found[2]
+        return names.get(found[1], text)
+
+    files = {}
+    file = function = callee = ""
+    call_line = False
+    names_fn, names_fl = {}, files
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        key, sep, rest = line.partition("=")
+        if sep and key in ("fl", "fi", "fe"):
+            names = names_fl
+            file = name_of(rest)
+        elif sep and key == "fn":
+            names = names_fn
+            function = name_of(rest)
+        elif sep and key == "cfn":
+            names = names_fn
+            callee = name_of(rest)
+        elif sep and key in ("cfi", "cfl"):
+            names = names_fl
+            name_of(rest)
+        elif sep and key == "calls":
+            calls[callee] = calls.get(callee, 0) + int(rest.split()[0])
+            call_line = True
+        elif re.match(r"[+\-*\d]", line):
+            if not call_line:
+                words = line.split()
+                if len(words) > 1:
+                    at = (file, function)
+                    costs[at] = costs.get(at, 0) + int(words[1])
+            call_line = False
+    return costs, calls
+
+
+def split_copy(costs):
+    """Return (instructions of the engine, instructions of copying data)."""
+    copy = sum(c for (f, n), c in costs.items() if COPY_FUNCTIONS.search(f"{f}:{n}"))
+    return sum(costs.values()) - copy, copy
+
+
+def count_rows(folder):
+    """Return exact instruction counts per request, ours and DPDK's."""
+    if not shutil.which("valgrind"):
+        print("bench: no valgrind: no exact counts (tools/setup.sh bench)")
+        return []
+    rows, how = [], "callgrind, 4 KiB random reads, depth 32, x86-64"
+    sock = folder / "cg"
+    path, said = callgrind(caisson_argv(sock), "vu_session_poll", folder, "caisson", sock)
+    costs, calls = self_costs(path)
+    requests = int(re.search(r"reads (\d+)", said)[1])
+    batches = int(re.search(r"batches (\d+)", said)[1])
+    turns = int(re.search(r"turns (\d+)", said)[1])
+    idle = idle_cost(folder)
+    engine, copy = split_copy(costs)
+    own = (engine - idle * (turns - batches)) / requests
+    rows.append({"name": "caisson instructions per 4k read without copy", "value": round(own, 1),
+                 "unit": "instructions", "how": how + f", {requests / batches:.1f} per batch, "
+                 f"idle turns ({idle} each) taken off"})
+    rows.append({"name": "caisson instructions per 4k read copy", "unit": "instructions",
+                 "value": round(copy / requests, 1), "how": how})
+    rows.append({"name": "caisson instructions per idle turn", "value": idle,
+                 "unit": "instructions", "how": "callgrind, no request"})
+    if (HOST / "peer-dpdk").exists():
+        sock = folder / "cg-dpdk"
+        path, _ = callgrind([HOST / "peer-dpdk", sock, DISK_MIB, SERVER_CPU], "serve", folder,
+                            "dpdk", sock)
+        costs, calls = self_costs(path)
+        requests = calls.get("rte_vhost_vring_call", 0) or sum(
+            n for f, n in calls.items() if f.startswith("rte_vhost_vring_call"))
+        engine, copy = split_copy(costs)
+        peer = engine / requests
+        rows.append({"name": "dpdk instructions per 4k read without copy", "unit": "instructions",
+                     "value": round(peer, 1), "how": how})
+        rows.append({"name": "dpdk instructions per 4k read copy", "unit": "instructions",
+                     "value": round(copy / requests, 1), "how": how})
+        rows.append({"name": "ratio dpdk instructions per 4k read without copy",
+                     "value": round(own / peer, 3), "unit": "ratio", "how": how})
+    return rows
+
+
+def idle_cost(folder):
+    """Return the instructions of one turn of the engine that finds nothing."""
+    sock = folder / "cg-idle"
+    out = folder / "callgrind.idle"
+    process = subprocess.Popen(
+        ["valgrind", "--tool=callgrind", "--toggle-collect=vu_session_poll",
+         f"--callgrind-out-file={out}", *map(str, caisson_argv(sock))],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + START_LIMIT_S * 2
+    while not sock.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # One request, then only idle turns: with thousands of them its share is rounded away.
+    subprocess.run([HOST / "vhost-client", f"--socket={sock}", "--mode=verify", "--seconds=0",
+                    f"--span={BLOCK_BYTES}"], capture_output=True, timeout=60, check=True)
+    holder = subprocess.Popen([HOST / "vhost-client", f"--socket={sock}", "--mode=hold",
+                               "--seconds=2"], stdout=subprocess.DEVNULL)
+    holder.wait(timeout=60)
+    process.terminate()
+    said, _ = process.communicate(timeout=CALLGRIND_LIMIT_S)
+    costs, _ = self_costs(out)
+    turns = int(re.search(r"turns (\d+)", said)[1])
+    return round(sum(costs.values()) / turns)
+
+
+# ---- output -------------------------------------------------------------------------------------
+
+def plot(rows, path):
+    """Draw the medians as bars; nothing without matplotlib."""
+    try:
+        import matplotlib
+        matplotlib.use("svg")
+        from matplotlib import pyplot
+    except ImportError:
+        print("bench: no plot: python3-matplotlib is not installed")
+        return
+    matplotlib.rcParams["svg.hashsalt"] = "caisson"
+    figure, axes = pyplot.subplots(1, len(DEPTHS), figsize=(9, 3.2))
+    for axis, depth in zip(axes, DEPTHS):
+        for offset, where in ((-0.2, "near"), (0.2, "far")):
+            found = [(r["name"].split(" p50")[0], r["value"]) for r in rows
+                     if r["name"].endswith(f" p50 qd{depth} {where}")
+                     and not r["name"].startswith("ratio")]
+            places = [i + offset for i in range(len(found))]
+            axis.bar(places, [v for _, v in found], 0.36, label=f"CPUs {where}")
+            if found:
+                axis.set_xticks(range(len(found)), [n for n, _ in found])
+        axis.set_title(f"4 KiB random read, depth {depth}")
+        axis.set_ylabel("ns per request (best median)")
+        axis.legend()
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of samples (7)")
+    parser.add_argument("--seconds", type=float, default=0.4, help="length of a sample (0.4)")
+    parser.add_argument("--no-callgrind", action="store_true", help="leave out exact counts")
+    parser.add_argument("--no-plot", action="store_true", help="leave out the plot")
+    options = parser.parse_args()
+    shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="caisson-bench-", dir=shm) as name:
+        folder = pathlib.Path(name)
+        with contextlib.ExitStack() as stack:
+            peers = start_peers(folder)
+            for peer in peers:
+                stack.callback(peer.end)
+            sample_all(peers, options.rounds, options.seconds)
+        rows = ratio_rows(peers)
+        if not options.no_callgrind:
+            rows += count_rows(folder)
+    results.write("bench", rows)
+    print(results.table(rows))
+    if not options.no_plot:
+        plot(rows, ROOT / "build/results/bench.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A stock Linux guest in QEMU whose disk is the vhost-user server, emulated without KVM."""
+
+import hashlib
+import platform
+import random
+import re
+import subprocess
+import time
+
+import pytest
+
+import vhost_user_clients as clients
+from tools.testbed import initramfs
+from tools.testbed.packages import module_bytes
+from vhost_user_clients import Server
+
+MIB = 1 << 20
+DISK_BYTES = 8 * MIB
+GUEST_TIMEOUT_S = 180
+END = "GUEST-END"
+
+# What the guest does: says what it sees, checks the first half, writes and reads the second half.
+INIT = r"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
+insmod /virtio_blk.ko
+n=0
+while [ ! -b /dev/vda ] && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.1; done
+echo "features $(cat /sys/block/vda/device/features)"
+echo "sectors $(cat /sys/block/vda/size)"
+echo "serial $(cat /sys/block/vda/serial)"
+echo "queues $(ls /sys/block/vda/mq | wc -l)"
+echo "cache $(cat /sys/block/vda/queue/write_cache)"
+echo "first $(dd if=/dev/vda bs=64k count=64 2>/dev/null | md5sum)"
+pass=0
+while [ $pass -lt PASSES ]; do
+  pass=$((pass+1))
+  head -c 4194304 /dev/urandom > /tmp.img
+  dd if=/tmp.img of=/dev/vda bs=BLOCK seek=SEEK conv=fsync 2>/dev/null || echo "write-failed"
+  echo 3 > /proc/sys/vm/drop_caches
+  want=$(md5sum < /tmp.img); got=$(dd if=/dev/vda bs=1M skip=4 2>/dev/null | md5sum)
+  [ "$want" = "$got" ] || echo "MISMATCH"
+  echo "pass $pass $got"
+done
+echo GUEST-END
+sync; poweroff -f
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built():
+    """The server, built by make as a user would; this guest is of the machine's own kind."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the guest of this test is an x86-64 PC")
+    subprocess.run(["make", "-s", "vhost-user"], cwd=clients.ROOT, check=True, timeout=300)
+
+
+def boot_archive(path, passes, block):
+    """Write the guest's initial file tree."""
+    _, modules = clients.guest_kernel()
+    tree = initramfs.Tree()
+    for name in ("dev", "proc", "sys", "bin"):
+        tree.dir(name)
+    tree.file("bin/busybox", clients.tree() / "usr/bin/busybox", 0o755)
+    tree.file("virtio_blk.ko",
+              module_bytes(next(modules.glob("kernel/drivers/block/virtio_blk.ko*"))))
+    job = INIT.replace("PASSES", str(passes)).replace("BLOCK", str(block))
+    tree.file("init", job.replace("SEEK", str(DISK_BYTES // 2 // block)), 0o755)
+    tree.write(path)
+
+
+class Guest:
+    """A running QEMU with the disk at the server's socket."""
+
+    def __init__(self, folder, socket, passes=1, block=65536, device="", reconnect=False):
+        kernel, _ = clients.guest_kernel()
+        archive = folder / "initramfs"
+        boot_archive(archive, passes, block)
+        self.console = folder / "console"
+        self.process = subprocess.Popen(
+            ["qemu-system-x86_64", "-M", "q35,accel=tcg,memory-backend=mem", "-cpu", "max",
+             "-m", "256", "-object", "memory-backend-memfd,id=mem,size=256M,share=on",
+             "-nodefaults", "-nic", "none", "-display", "none", "-no-reboot",
+             "-serial", f"file:{self.console}", "-kernel", str(kernel), "-initrd", str(archive),
+             "-append", "console=ttyS0 panic=-1 quiet",
+             "-chardev", f"socket,id=disk,path={socket}" + (",reconnect-ms=100" if reconnect
+                                                            else ""),
+             "-device", f"vhost-user-blk-pci,chardev=disk,num-queues=1,disable-legacy=on{device}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def said(self):
+        """Return the console's text so far."""
+        return self.console.read_text(errors="replace") if self.console.exists() else ""
+
+    def wait(self):
+        """Wait for the end; returns {first word: rest} of what the guest said."""
+        out, _ = self.process.communicate(timeout=GUEST_TIMEOUT_S)
+        text = self.said()
+        assert END in text, text[-3000:] + out
+        return dict(re.findall(r"^(\w+) (.*?)\r?$", text, re.M))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.mark.parametrize("device, block, event_idx, indirect", [
+    ("", 1 << 20, True, True),
+    (",event_idx=off,indirect_desc=off", 4096, False, False),
+])
+def test_a_stock_guest_reads_and_writes(tmp_path, device, block, event_idx, indirect):
+    image = tmp_path / "image"
+    content = random.Random(11).randbytes(DISK_BYTES)
+    image.write_bytes(content)
+    with Server(f"--blk-file={image}", "--serial=house-number-12", folder=tmp_path) as server:
+        with Guest(tmp_path, server.socket, block=block, device=device) as guest:
+            said = guest.wait()
+        assert server.stop() == 0
+    features = said["features"]
+    assert features[32] == "1"
+    assert features[29] == str(int(event_idx)) and features[28] == str(int(indirect))
+    assert said["sectors"] == str(DISK_BYTES // 512)
+    assert said["serial"] == "house-number-12"
+    assert said["cache"] == "write back"
+    assert said["first"].split()[0] == hashlib.md5(content[:DISK_BYTES // 2]).hexdigest()
+    assert "MISMATCH" not in guest.said() and "write-failed" not in guest.said()
+    after = image.read_bytes()
+    assert after[:DISK_BYTES // 2] == content[:DISK_BYTES // 2]
+    assert said["pass"].split()[1] == hashlib.md5(after[DISK_BYTES // 2:]).hexdigest()
+    assert server.statistics["disk0"]["flushes"] > 0
+    assert server.statistics["disk0"]["errors-driver"] == 0
+
+
+def test_the_server_dies_under_a_stock_guest_and_the_guest_goes_on(tmp_path):
+    image = tmp_path / "image"
+    image.write_bytes(bytes(DISK_BYTES))
+    kills = 4
+    with Server(f"--blk-file={image}", folder=tmp_path) as server:
+        with Guest(tmp_path, server.socket, passes=3, block=4096, reconnect=True) as guest:
+            deadline = time.monotonic() + GUEST_TIMEOUT_S
+            killed = 0
+            while killed < kills and time.monotonic() < deadline and guest.process.poll() is None:
+                time.sleep(0.5)
+                said = guest.said()
+                if "first " in said and END not in said:
+                    server.kill()
+                    server.start()
+                    killed += 1
+            said = guest.wait()
+        server.stop()
+    assert killed >= 2
+    assert "MISMATCH" not in guest.said() and "write-failed" not in guest.said()
+    assert said["pass"].split()[0] == "3"
+    after = image.read_bytes()
+    assert said["pass"].split()[1] == hashlib.md5(after[DISK_BYTES // 2:]).hexdigest()
