@@ -8,7 +8,7 @@
  * <devid>. A guest can read its own and write none. All the same every value is checked: a wrong
  * one costs its own device only.
  */
-#include "drivers/xen/backend_parts.h"
+#include "drivers/xen/backend.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +16,8 @@
 #include "start/base/arith.h"
 #include "start/base/check.h"
 #include "start/port.h"
+
+#include "drivers/xen/backend_parts.h"
 
 /* States of a directory, as xenbus has them. */
 #define XB_INITIALISING 1

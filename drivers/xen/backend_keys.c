@@ -86,14 +86,19 @@ static bool take_grant_usage(struct backend_device *dev, const char *value)
 static bool take_type(struct backend_device *dev, const char *value)
 {
     static const char prefix[] = "virtio,device";
+    const usize prefix_bytes = sizeof(prefix) - 1;
     char number[8] = "0x";
+    usize digits = strlen(value);
     u64 type;
 
-    if (strncmp(value, prefix, sizeof(prefix) - 1) != 0 ||
-        strlen(value) - (sizeof(prefix) - 1) > sizeof(number) - 3) {
+    if (digits <= prefix_bytes || memcmp(value, prefix, prefix_bytes) != 0) {
         return false;
     }
-    strcpy(number + 2, value + sizeof(prefix) - 1);
+    digits -= prefix_bytes;
+    if (digits + 3 > sizeof(number)) {
+        return false;
+    }
+    memcpy(number + 2, value + prefix_bytes, digits + 1);
     if (xs_parse_number(number, 0xff, &type) != ST_OK || type == 0) {
         return false;
     }

@@ -2,8 +2,8 @@
 /*
  * hypercall.S - the raw tier of SEAM 5.  [xen/arch-arm.h, "hypercall calling convention"]
  *
- * x16 names the operation, x0..x4 are its arguments, the result comes back in x0. Xen may change x16 and
- * the argument registers, all of which a caller expects to lose anyway [AAPCS64 6.1.1].
+ * x16 names the operation, x0..x4 are its arguments, the result comes back in x0. Xen may change
+ * x16 and the argument registers, all of which a caller expects to lose anyway [AAPCS64 6.1.1].
  */
     .text
     .globl  hypercall

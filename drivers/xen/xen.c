@@ -109,7 +109,8 @@ enum status xen_privilege_probe(void)
     case XEN_EPERM:
         log_info(
             "privilege: none of our own (EPERM (1), dummy or SILO policy): a guest can be served "
-            "once set-target names it, exactly one; for several boot Xen with xsm=flask and our policy");
+            "once set-target names it, exactly one; for several boot Xen with xsm=flask and our "
+            "policy");
         return ST_ACCES;
     case XEN_EACCES:
         log_info(

@@ -13,46 +13,26 @@
 
 #include "drivers/xen/hypercall.h"
 #include "drivers/xen/xen_abi.h"
+#include "tests/fake/xen_parts.h"
 
 struct fake_xen fake_xen;
-
-enum frame_kind { FRAME_NONE, FRAME_SHARED, FRAME_FOREIGN, FRAME_IOREQ, FRAME_GRANT, FRAME_TABLE };
-
-struct frame {
-    enum frame_kind kind;
-    struct fake_guest *guest;
-    u32 handle; /* FRAME_GRANT: the grant, counted from 1 */
-};
-
-enum port_state { PORT_FREE, PORT_UNBOUND, PORT_BOUND };
-
-struct port {
-    enum port_state state;
-    struct fake_guest *guest; /* whose vCPU; NULL: xenstored */
-    u32 vcpu;
-};
 
 #define FRAMES (FAKE_REGION_BYTES / PAGE_BYTES)
 #define TABLES (FAKE_REGION_BYTES / MIB(2))
 
 static struct frame frame[FRAMES];
 static bool table[TABLES];
-static struct port port[FAKE_PORTS];
+struct port fake_port[FAKE_PORTS];
 static struct shared_info *shared; /* our view of the shared page */
 static int shared_fd = -1;
 static u64 fail_nth;
 static long fail_error;
 static unsigned fail_number, fail_op;
 static long fail_op_error;
-static struct {
-    struct fake_guest *guest;
-    u32 ref;
-    u64 gpa;
-} handle[256];
 
 /* --- machine --------------------------------------------------------------------------------- */
 
-_Noreturn static void complain(const char *what)
+_Noreturn void fake_complain(const char *what)
 {
     fprintf(stderr, "fake xen: %s\n", what);
     abort();
@@ -64,28 +44,28 @@ static int memory_make(u64 bytes, u8 **view)
     int fd = memfd_create("fake", 0);
 
     if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0) {
-        complain("no memory file");
+        fake_complain("no memory file");
     }
     *view = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (*view == MAP_FAILED) {
-        complain("memory file cannot be mapped");
+        fake_complain("memory file cannot be mapped");
     }
     return fd;
 }
 
-static void frame_show(u64 gfn, int fd, u64 offset)
+void fake_frame_show(u64 gfn, int fd, u64 offset)
 {
     if (mmap((void *)(uintptr_t)(gfn * PAGE_BYTES), PAGE_BYTES, PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED) {
-        complain("a frame cannot be mapped");
+        fake_complain("a frame cannot be mapped");
     }
 }
 
-static void frame_hide(u64 gfn)
+void fake_frame_hide(u64 gfn)
 {
     if (mmap((void *)(uintptr_t)(gfn * PAGE_BYTES), PAGE_BYTES, PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
-        complain("a frame cannot be unmapped");
+        fake_complain("a frame cannot be unmapped");
     }
 }
 
@@ -97,12 +77,12 @@ static void region_make(void)
                  : mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (at == MAP_FAILED) {
-        complain("no address space");
+        fake_complain("no address space");
     }
     fake_xen.region = align_up((u64)(uintptr_t)at, MIB(2));
     if (mmap((void *)(uintptr_t)fake_xen.region, FAKE_REGION_BYTES, PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
-        complain("the region cannot be cleared");
+        fake_complain("the region cannot be cleared");
     }
 }
 
@@ -132,14 +112,14 @@ void fake_xen_reset(enum fake_policy policy)
     region_make();
     memset(frame, 0, sizeof(frame));
     memset(table, 0, sizeof(table));
-    memset(port, 0, sizeof(port));
-    memset(handle, 0, sizeof(handle));
+    memset(fake_port, 0, sizeof(fake_port));
+    fake_grants_reset();
     if (shared_fd >= 0) {
         munmap(shared, PAGE_BYTES);
         close(shared_fd);
     }
     shared_fd = memory_make(PAGE_BYTES, (u8 **)&shared);
-    port[FAKE_XS_PORT].state = PORT_BOUND;
+    fake_port[FAKE_XS_PORT].state = PORT_BOUND;
     fake_xen_fail(0, 0);
     fake_xen_fail_op(0, 0, 0);
     fake_xs_reset();
@@ -160,7 +140,7 @@ void fake_xen_fail_op(unsigned hypercall_number, unsigned op, long error)
 
 /* --- guests ---------------------------------------------------------------------------------- */
 
-static struct fake_guest *guest_by_id(u16 domid)
+struct fake_guest *fake_guest_by_id(u16 domid)
 {
     for (u32 i = 0; i < FAKE_GUESTS; i++) {
         if (fake_xen.guest[i].domid == domid && domid) {
@@ -184,10 +164,10 @@ struct fake_guest *fake_guest_make(u16 domid, u32 vcpus, u64 memory_bytes)
             return g;
         }
     }
-    complain("too many guests");
+    fake_complain("too many guests");
 }
 
-static void guest_check_gone(struct fake_guest *g)
+void fake_guest_settle(struct fake_guest *g)
 {
     if (g->dying && g->pages_held == 0) {
         guest_drop(g);
@@ -198,12 +178,12 @@ void fake_guest_kill(struct fake_guest *guest)
 {
     guest->dying = true;
     for (u32 i = 0; i < FAKE_PORTS; i++) {
-        if (port[i].state == PORT_BOUND && port[i].guest == guest) {
-            port[i].state = PORT_UNBOUND;
-            port[i].guest = NULL;
+        if (fake_port[i].state == PORT_BOUND && fake_port[i].guest == guest) {
+            fake_port[i].state = PORT_UNBOUND;
+            fake_port[i].guest = NULL;
         }
     }
-    guest_check_gone(guest);
+    fake_guest_settle(guest);
 }
 
 bool fake_guest_gone(const struct fake_guest *guest)
@@ -214,7 +194,7 @@ bool fake_guest_gone(const struct fake_guest *guest)
 u8 *fake_guest_byte(struct fake_guest *guest, u64 addr)
 {
     if (addr - FAKE_GUEST_BASE >= guest->memory_bytes) {
-        complain("a test looks outside the guest");
+        fake_complain("a test looks outside the guest");
     }
     return guest->memory + (addr - FAKE_GUEST_BASE);
 }
@@ -251,7 +231,7 @@ bool fake_upcall_pending(void)
 static long port_new(u32 *out)
 {
     for (u32 i = FAKE_XS_PORT + 1; i < FAKE_PORTS; i++) {
-        if (port[i].state == PORT_FREE) {
+        if (fake_port[i].state == PORT_FREE) {
             *out = i;
             return 0;
         }
@@ -261,7 +241,7 @@ static long port_new(u32 *out)
 
 static long port_bind(struct evtchn_bind_interdomain *arg)
 {
-    struct fake_guest *g = guest_by_id(arg->remote_dom);
+    struct fake_guest *g = fake_guest_by_id(arg->remote_dom);
     u32 p;
     long rc;
 
@@ -275,7 +255,7 @@ static long port_bind(struct evtchn_bind_interdomain *arg)
         if (g->server && g->vcpu_port[v] == arg->remote_port && !g->local_port[v] && !g->dying) {
             rc = port_new(&p);
             if (rc == 0) {
-                port[p] = (struct port){PORT_BOUND, g, v};
+                fake_port[p] = (struct port){PORT_BOUND, g, v};
                 g->local_port[v] = p;
                 arg->local_port = p;
                 fake_event(p);
@@ -288,23 +268,23 @@ static long port_bind(struct evtchn_bind_interdomain *arg)
 
 static long port_close(u32 p)
 {
-    if (p >= FAKE_PORTS || port[p].state == PORT_FREE) {
+    if (p >= FAKE_PORTS || fake_port[p].state == PORT_FREE) {
         return -XEN_EINVAL;
     }
-    if (port[p].guest) {
-        port[p].guest->local_port[port[p].vcpu] = 0;
+    if (fake_port[p].guest) {
+        fake_port[p].guest->local_port[fake_port[p].vcpu] = 0;
     }
-    port[p] = (struct port){0};
+    fake_port[p] = (struct port){0};
     return 0;
 }
 
 static long port_send(u32 p)
 {
-    if (p >= FAKE_PORTS || port[p].state == PORT_FREE) {
+    if (p >= FAKE_PORTS || fake_port[p].state == PORT_FREE) {
         return -XEN_EINVAL;
     }
-    if (port[p].state == PORT_BOUND && port[p].guest) {
-        port[p].guest->answers[port[p].vcpu]++;
+    if (fake_port[p].state == PORT_BOUND && fake_port[p].guest) {
+        fake_port[p].guest->answers[fake_port[p].vcpu]++;
     } else if (p == FAKE_XS_PORT) {
         fake_xen.xs_sends++;
     }
@@ -321,7 +301,7 @@ static long event_op(unsigned op, void *arg)
     case EVTCHNOP_alloc_unbound:
         rc = port_new(&alloc->port);
         if (rc == 0) {
-            port[alloc->port].state = PORT_UNBOUND;
+            fake_port[alloc->port].state = PORT_UNBOUND;
         }
         return rc;
     case EVTCHNOP_bind_interdomain:
@@ -334,9 +314,9 @@ static long event_op(unsigned op, void *arg)
         if (status->port >= FAKE_PORTS) {
             return -XEN_EINVAL;
         }
-        status->status = port[status->port].state == PORT_BOUND     ? EVTCHNSTAT_interdomain
-                         : port[status->port].state == PORT_UNBOUND ? EVTCHNSTAT_unbound
-                                                                    : EVTCHNSTAT_closed;
+        status->status = fake_port[status->port].state == PORT_BOUND     ? EVTCHNSTAT_interdomain
+                         : fake_port[status->port].state == PORT_UNBOUND ? EVTCHNSTAT_unbound
+                                                                         : EVTCHNSTAT_closed;
         return 0;
     default:
         return -XEN_ENOSYS;
@@ -348,14 +328,14 @@ u32 fake_ports_open(void)
     u32 count = 0;
 
     for (u32 i = FAKE_XS_PORT + 1; i < FAKE_PORTS; i++) {
-        count += port[i].state != PORT_FREE;
+        count += fake_port[i].state != PORT_FREE;
     }
     return count;
 }
 
 /* --- rights ---------------------------------------------------------------------------------- */
 
-static long may(u16 domid, u32 right)
+long fake_may(u16 domid, u32 right)
 {
     switch (fake_xen.policy) {
     case FAKE_CONTROL:
@@ -373,7 +353,7 @@ static long may(u16 domid, u32 right)
 
 /* --- our guest-physical space ---------------------------------------------------------------- */
 
-static struct frame *frame_of(u64 gfn)
+struct frame *fake_frame(u64 gfn)
 {
     u64 at = gfn - fake_xen.region / PAGE_BYTES;
 
@@ -399,14 +379,14 @@ static void frame_release(struct frame *f)
 {
     if (f->kind == FRAME_FOREIGN || f->kind == FRAME_IOREQ) {
         f->guest->pages_held--;
-        guest_check_gone(f->guest);
+        fake_guest_settle(f->guest);
     }
     *f = (struct frame){0};
 }
 
 static long map_one(u64 gfn, enum frame_kind kind, struct fake_guest *g, int fd, u64 offset)
 {
-    struct frame *f = frame_of(gfn);
+    struct frame *f = fake_frame(gfn);
     long rc;
 
     if (!f) {
@@ -421,7 +401,7 @@ static long map_one(u64 gfn, enum frame_kind kind, struct fake_guest *g, int fd,
     if (g) {
         g->pages_held++;
     }
-    frame_show(gfn, fd, offset);
+    fake_frame_show(gfn, fd, offset);
     return 0;
 }
 
@@ -442,7 +422,7 @@ static long map_shared(const struct xen_add_to_physmap *arg)
 static long map_foreign_one(struct fake_guest *g, u64 idx, u64 gfn)
 {
     u64 at = idx - FAKE_GUEST_BASE / PAGE_BYTES;
-    long rc = may(g->domid, FAKE_RIGHT_MMU);
+    long rc = fake_may(g->domid, FAKE_RIGHT_MMU);
 
     if (rc < 0) {
         return rc;
@@ -456,7 +436,7 @@ static long map_foreign_one(struct fake_guest *g, u64 idx, u64 gfn)
 static long map_foreign(struct xen_add_to_physmap_batch *arg)
 {
     for (u32 i = 0; i < arg->size; i++) {
-        struct fake_guest *g = guest_by_id(arg->u.foreign_domid);
+        struct fake_guest *g = fake_guest_by_id(arg->u.foreign_domid);
 
         if (arg->domid != DOMID_SELF || arg->space != XENMAPSPACE_gmfn_foreign) {
             return -XEN_EINVAL;
@@ -468,7 +448,7 @@ static long map_foreign(struct xen_add_to_physmap_batch *arg)
 
 static long unmap_one(const struct xen_remove_from_physmap *arg)
 {
-    struct frame *f = frame_of(arg->gpfn);
+    struct frame *f = fake_frame(arg->gpfn);
 
     if (!f || f->kind == FRAME_NONE) {
         return -XEN_ENOENT;
@@ -476,20 +456,20 @@ static long unmap_one(const struct xen_remove_from_physmap *arg)
     if (f->kind == FRAME_GRANT) {
         return -XEN_EINVAL;
     }
-    frame_hide(arg->gpfn);
+    fake_frame_hide(arg->gpfn);
     frame_release(f);
     return 0;
 }
 
 static long acquire(struct xen_mem_acquire_resource *arg)
 {
-    struct fake_guest *g = guest_by_id(arg->domid);
+    struct fake_guest *g = fake_guest_by_id(arg->domid);
     long rc;
 
     if (!g) {
         return -XEN_ESRCH;
     }
-    rc = may(arg->domid, FAKE_RIGHT_RESOURCE);
+    rc = fake_may(arg->domid, FAKE_RIGHT_RESOURCE);
     if (rc < 0) {
         return rc;
     }
@@ -522,331 +502,6 @@ u32 fake_pages_foreign(void)
 
     for (u32 i = 0; i < FRAMES; i++) {
         count += frame[i].kind == FRAME_FOREIGN || frame[i].kind == FRAME_IOREQ;
-    }
-    return count;
-}
-
-/* --- device model ---------------------------------------------------------------------------- */
-
-static struct ioreq *slot_of(struct fake_guest *g, u32 vcpu)
-{
-    return (struct ioreq *)(void *)g->ioreq + vcpu;
-}
-
-static long server_create(struct fake_guest *g, struct xen_dm_op_create_ioreq_server *arg)
-{
-    long rc = may(g->domid, FAKE_RIGHT_EVENT);
-
-    if (arg->handle_bufioreq) {
-        return -XEN_EINVAL;
-    }
-    if (rc < 0) {
-        return rc;
-    }
-    if (g->server) {
-        return -XEN_ENOSPC;
-    }
-    g->server = true;
-    for (u32 v = 0; v < g->vcpus; v++) {
-        g->vcpu_port[v] = 100 + v;
-    }
-    arg->id = 0;
-    return 0;
-}
-
-static long server_destroy(struct fake_guest *g)
-{
-    g->server = false;
-    g->server_enabled = false;
-    g->ranges = 0;
-    for (u32 i = 0; i < FAKE_PORTS; i++) {
-        if (port[i].guest == g) {
-            port[i].guest->local_port[port[i].vcpu] = 0;
-            port[i].guest = NULL;
-            port[i].state = PORT_UNBOUND;
-        }
-    }
-    return 0;
-}
-
-static long server_enable(struct fake_guest *g, bool enabled)
-{
-    g->server_enabled = enabled;
-    for (u32 v = 0; v < g->vcpus && enabled; v++) {
-        slot_of(g, v)->vp_eport = g->vcpu_port[v];
-    }
-    return 0;
-}
-
-static long range_change(struct fake_guest *g, const struct xen_dm_op_ioreq_server_range *arg,
-                         bool add)
-{
-    if (arg->type != XEN_DMOP_IO_RANGE_MEMORY || arg->start > arg->end) {
-        return -XEN_EINVAL;
-    }
-    for (u32 i = 0; i < g->ranges; i++) {
-        if (add && arg->start <= g->range[i].end && g->range[i].start <= arg->end) {
-            return -XEN_EEXIST;
-        }
-        if (!add && g->range[i].start == arg->start && g->range[i].end == arg->end) {
-            g->range[i] = g->range[--g->ranges];
-            return 0;
-        }
-    }
-    if (!add) {
-        return -XEN_ENOENT;
-    }
-    if (g->ranges == FAKE_RANGES) {
-        return -XEN_ENOSPC;
-    }
-    g->range[g->ranges].start = arg->start;
-    g->range[g->ranges++].end = arg->end;
-    return 0;
-}
-
-static long dm_op_guest(struct fake_guest *g, struct xen_dm_op *op)
-{
-    if (op->op == XEN_DMOP_nr_vcpus) {
-        op->u.nr_vcpus.vcpus = g->vcpus;
-        return 0;
-    }
-    if (op->op == XEN_DMOP_create_ioreq_server) {
-        return server_create(g, &op->u.create_ioreq_server);
-    }
-    if (op->op == XEN_DMOP_set_irq_level) {
-        u32 irq = op->u.set_irq_level.irq;
-
-        if (irq < 32 || irq >= FAKE_SPIS || op->u.set_irq_level.level != 1) {
-            return -XEN_EINVAL;
-        }
-        g->irqs[irq]++;
-        return 0;
-    }
-    /* All others name the one server by id, first in their argument. */
-    if (!g->server || op->u.destroy_ioreq_server.id != 0) {
-        return -XEN_ENOENT;
-    }
-    switch (op->op) {
-    case XEN_DMOP_destroy_ioreq_server:
-        return server_destroy(g);
-    case XEN_DMOP_set_ioreq_server_state:
-        return server_enable(g, op->u.set_ioreq_server_state.enabled);
-    case XEN_DMOP_map_io_range_to_ioreq_server:
-        return range_change(g, &op->u.map_io_range_to_ioreq_server, true);
-    case XEN_DMOP_unmap_io_range_from_ioreq_server:
-        return range_change(g, &op->u.unmap_io_range_from_ioreq_server, false);
-    default:
-        return -XEN_EOPNOTSUPP;
-    }
-}
-
-static long dm_op(u16 domid, unsigned bufs, const struct xen_dm_op_buf *buf)
-{
-    struct xen_dm_op *op;
-    struct fake_guest *g = guest_by_id(domid);
-    long rc;
-
-    if (fake_xen.policy == FAKE_NO_IOREQ) {
-        return -XEN_ENOSYS;
-    }
-    if (domid != 0 && !g) {
-        return -XEN_ESRCH;
-    }
-    rc = may(domid, FAKE_RIGHT_DM);
-    if (rc < 0) {
-        return rc;
-    }
-    if (bufs != 1 || buf->size != sizeof(*op)) {
-        return -XEN_EFAULT;
-    }
-    op = (struct xen_dm_op *)(void *)buf->h.p;
-    if (op->pad) {
-        return -XEN_EINVAL;
-    }
-    return g ? dm_op_guest(g, op) : 0;
-}
-
-u32 fake_servers(void)
-{
-    u32 count = 0;
-
-    for (u32 i = 0; i < FAKE_GUESTS; i++) {
-        count += fake_xen.guest[i].server;
-    }
-    return count;
-}
-
-void fake_guest_ioreq(struct fake_guest *guest, u32 vcpu, const struct fake_ioreq *req)
-{
-    struct ioreq *slot = slot_of(guest, vcpu);
-
-    if (slot->state != STATE_IOREQ_NONE) {
-        complain("a vCPU traps although it waits");
-    }
-    slot->addr = req->addr;
-    slot->data = req->data;
-    slot->count = req->count;
-    slot->size = req->size;
-    slot->dir = req->write ? IOREQ_WRITE : IOREQ_READ;
-    slot->data_is_ptr = req->data_is_ptr;
-    slot->df = 1;
-    slot->type = req->type;
-    slot->state = STATE_IOREQ_READY;
-    if (guest->local_port[vcpu]) {
-        fake_event(guest->local_port[vcpu]);
-    }
-}
-
-bool fake_guest_access(struct fake_guest *guest, u32 vcpu, u64 addr, u32 size, bool write, u64 data)
-{
-    for (u32 i = 0; i < guest->ranges && guest->server_enabled; i++) {
-        if (addr >= guest->range[i].start && addr + size - 1 <= guest->range[i].end) {
-            fake_guest_ioreq(guest, vcpu,
-                             &(struct fake_ioreq){.addr = addr,
-                                                  .data = data,
-                                                  .count = 1,
-                                                  .size = size,
-                                                  .write = write,
-                                                  .type = IOREQ_TYPE_COPY});
-            return true;
-        }
-    }
-    return false;
-}
-
-bool fake_guest_resume(struct fake_guest *guest, u32 vcpu, u64 *data)
-{
-    struct ioreq *slot = slot_of(guest, vcpu);
-
-    if (slot->state != STATE_IORESP_READY || guest->answers[vcpu] == 0 || slot->df != 1) {
-        return false;
-    }
-    guest->answers[vcpu] = 0;
-    *data = slot->data;
-    slot->state = STATE_IOREQ_NONE;
-    return true;
-}
-
-/* --- grants ---------------------------------------------------------------------------------- */
-
-static struct fake_grant *grant_of(u16 domid, u32 ref)
-{
-    struct fake_guest *g = guest_by_id(domid);
-
-    return g && ref < FAKE_GRANTS && g->grant[ref].valid ? &g->grant[ref] : NULL;
-}
-
-static s16 grant_map(struct gnttab_map_grant_ref *op)
-{
-    struct fake_guest *g = guest_by_id(op->dom);
-    struct fake_grant *grant = grant_of(op->dom, op->ref);
-    bool read_only = op->flags & GNTMAP_readonly;
-    struct frame *f = frame_of(op->host_addr / PAGE_BYTES);
-
-    if (!g) {
-        return GNTST_bad_domain;
-    }
-    if (!grant || (grant->read_only && !read_only)) {
-        return GNTST_general_error;
-    }
-    if (!(op->flags & GNTMAP_host_map) || !f || f->kind != FRAME_NONE) {
-        return GNTST_bad_virt_addr;
-    }
-    for (u32 i = 1; i < ARRAY_LEN(handle); i++) {
-        if (!handle[i].guest) {
-            handle[i].guest = g;
-            handle[i].ref = op->ref;
-            handle[i].gpa = op->host_addr;
-            *f = (struct frame){.kind = FRAME_GRANT, .guest = g, .handle = i};
-            frame_show(op->host_addr / PAGE_BYTES, g->memory_fd,
-                       grant->gfn * PAGE_BYTES - FAKE_GUEST_BASE);
-            grant->mapped++;
-            g->pages_held++;
-            op->handle = i;
-            op->dev_bus_addr = grant->gfn * PAGE_BYTES;
-            return GNTST_okay;
-        }
-    }
-    return GNTST_no_device_space;
-}
-
-static s16 grant_unmap(struct gnttab_unmap_grant_ref *op)
-{
-    u32 h = op->handle;
-
-    if (h == 0 || h >= ARRAY_LEN(handle) || !handle[h].guest || handle[h].gpa != op->host_addr) {
-        return GNTST_bad_handle;
-    }
-    frame_hide(op->host_addr / PAGE_BYTES);
-    *frame_of(op->host_addr / PAGE_BYTES) = (struct frame){0};
-    handle[h].guest->grant[handle[h].ref].mapped--;
-    handle[h].guest->pages_held--;
-    guest_check_gone(handle[h].guest);
-    memset(&handle[h], 0, sizeof(handle[h]));
-    return GNTST_okay;
-}
-
-static u8 *copy_place(u16 domid, u64 ref_or_gfn, bool gref, u32 offset, bool write)
-{
-    struct fake_grant *grant;
-
-    if (!gref) {
-        return domid == DOMID_SELF ? (u8 *)(uintptr_t)(ref_or_gfn * PAGE_BYTES + offset) : NULL;
-    }
-    grant = grant_of(domid, (u32)ref_or_gfn);
-    return grant && !(write && grant->read_only)
-               ? fake_guest_byte(guest_by_id(domid), grant->gfn * PAGE_BYTES + offset)
-               : NULL;
-}
-
-static s16 grant_copy(const struct gnttab_copy *op)
-{
-    bool from_gref = op->flags & GNTCOPY_source_gref;
-    bool to_gref = op->flags & GNTCOPY_dest_gref;
-    u8 *from, *to;
-
-    if (op->source.offset + op->len > PAGE_BYTES || op->dest.offset + op->len > PAGE_BYTES) {
-        return GNTST_bad_copy_arg;
-    }
-    from = copy_place(op->source.domid, from_gref ? op->source.u.ref : op->source.u.gmfn, from_gref,
-                      op->source.offset, false);
-    to = copy_place(op->dest.domid, to_gref ? op->dest.u.ref : op->dest.u.gmfn, to_gref,
-                    op->dest.offset, true);
-    if (!from || !to) {
-        return GNTST_general_error;
-    }
-    memcpy(to, from, op->len);
-    return GNTST_okay;
-}
-
-static long grant_op(unsigned op, void *arg, u32 count)
-{
-    for (u32 i = 0; i < count; i++) {
-        switch (op) {
-        case GNTTABOP_map_grant_ref:
-            ((struct gnttab_map_grant_ref *)arg)[i].status =
-                grant_map(&((struct gnttab_map_grant_ref *)arg)[i]);
-            break;
-        case GNTTABOP_unmap_grant_ref:
-            ((struct gnttab_unmap_grant_ref *)arg)[i].status =
-                grant_unmap(&((struct gnttab_unmap_grant_ref *)arg)[i]);
-            break;
-        case GNTTABOP_copy:
-            ((struct gnttab_copy *)arg)[i].status = grant_copy(&((struct gnttab_copy *)arg)[i]);
-            break;
-        default:
-            return -XEN_ENOSYS;
-        }
-    }
-    return 0;
-}
-
-u32 fake_grants_mapped(void)
-{
-    u32 count = 0;
-
-    for (u32 i = 1; i < ARRAY_LEN(handle); i++) {
-        count += handle[i].guest != NULL;
     }
     return count;
 }
@@ -899,11 +554,11 @@ long hypercall(unsigned op, unsigned long a0, unsigned long a1, unsigned long a2
     case __HYPERVISOR_event_channel_op:
         return event_op((unsigned)a0, (void *)a1);
     case __HYPERVISOR_dm_op:
-        return dm_op((u16)a0, (unsigned)a1, (const void *)a2);
+        return fake_dm_op((u16)a0, (unsigned)a1, (const void *)a2);
     case __HYPERVISOR_multicall:
         return multicall((void *)a0, a1);
     case __HYPERVISOR_grant_table_op:
-        return grant_op((unsigned)a0, (void *)a1, (u32)a2);
+        return fake_grant_op((unsigned)a0, (void *)a1, (u32)a2);
     case __HYPERVISOR_hvm_op:
         return a0 == HVMOP_get_param ? param_get((void *)a1) : -XEN_ENOSYS;
     case __HYPERVISOR_xen_version:

@@ -94,10 +94,10 @@ static void bytes_are_the_guests_own(void **state)
     struct span span;
 
     (void)state;
-    strcpy((char *)fake_guest_byte(guest[0], RAM + 0x1234), "from the guest");
+    memcpy(fake_guest_byte(guest[0], RAM + 0x1234), "from the guest", 15);
     assert_int_equal(touch(0, RAM + 0x1234, 32, &span), ST_OK);
     assert_string_equal((char *)span.base, "from the guest");
-    strcpy((char *)span.base, "to the guest");
+    memcpy(span.base, "to the guest", 13);
     assert_string_equal((char *)fake_guest_byte(guest[0], RAM + 0x1234), "to the guest");
     assert_int_equal(span.bus, (u64)(uintptr_t)span.base);
     gmem_release(&mem[0].gm, &span, 1);

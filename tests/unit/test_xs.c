@@ -49,6 +49,14 @@ static void event(void *ctx, const char *path)
     snprintf(got.path, sizeof(got.path), "%s", path);
 }
 
+static u32 got_number(void)
+{
+    u64 value = 0;
+
+    assert_int_equal(xs_parse_decimal(got.data, UINT32_MAX, &value), ST_OK);
+    return (u32)value;
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -128,7 +136,7 @@ static void transaction_commits_at_once_or_not_at_all(void **state)
     (void)state;
     assert_int_equal(xs_tx_start(&xs, reply, &got, 0), ST_OK);
     run();
-    tx = (u32)atoi(got.data);
+    tx = got_number();
     assert_true(tx > 0);
     assert_int_equal(xs_write(&xs, tx, "t", "1", reply, &got, 0), ST_OK);
     run();
@@ -145,7 +153,7 @@ static void conflict_is_again(void **state)
     fake_xs_conflict(1);
     assert_int_equal(xs_tx_start(&xs, reply, &got, 0), ST_OK);
     run();
-    assert_int_equal(xs_tx_end(&xs, (u32)atoi(got.data), true, reply, &got, 0), ST_OK);
+    assert_int_equal(xs_tx_end(&xs, got_number(), true, reply, &got, 0), ST_OK);
     run();
     assert_int_equal(got.status, ST_AGAIN);
     assert_int_equal(fake_xs_transactions(), 0);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rig_backend.h - a backend on a fake xenstore, with attach.c played by a note-taker and libxl by
+ * the functions below.
+ */
+#pragma once
+
+#include "drivers/xen/backend.h"
+#include "drivers/xen/xs.h"
+
+extern struct xs rig_xs;
+extern struct backend rig_be;
+
+/** What attach.c would do, and what it saw. */
+struct rig_glue {
+    enum status answer;        /* what attach answers */
+    u32 attached[DEVICES_MAX]; /* 1 while attached; the handle */
+    struct backend_request of[DEVICES_MAX];
+    u32 count, attaches, detaches;
+    u16 dead_domid;                 /* this guest is dead */
+    struct backend_request request; /* the last one */
+    char state_at_attach[8];        /* of its directory */
+};
+extern struct rig_glue rig_glue;
+
+/** A new machine; for cmocka's setup. */
+int rig_setup(void **state);
+/** Turns of the loop until nothing happens. Returns their number. */
+u32 rig_run(void);
+/** Let time pass, with turns in between. */
+void rig_wait_ns(u64 ns);
+
+/** Write a key of a device directory; NULL removes it. */
+void key_set(u16 fe, u32 devid, const char *kind, const char *key, const char *value);
+/** The state of a virtio_disk directory, "gone" when there is none. */
+const char *disk_state(u16 fe, u32 devid);
+/** The keys libxl 4.20 writes for disk = [ "...specification=virtio" ]. */
+void disk_make(u16 fe, u32 devid);
+/** What libxl does to end it. */
+void disk_close(u16 fe, u32 devid);
+void disk_rm(u16 fe, u32 devid);
+/** Asserts that every device is free and nothing is outstanding. */
+void nothing_left(void);

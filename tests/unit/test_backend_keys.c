@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_backend_keys.c - what a device directory may say; a wrong word costs its own device. */
+#include "drivers/xen/backend_parts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/fake/rig_backend.h"
+#include "tests/fake/said.h"
+#include "tests/fake/xen.h"
+
+static void generic_virtio_device_has_a_hex_base(void **state)
+{
+    (void)state;
+    key_set(5, 0, "virtio", "frontend-id", "5");
+    key_set(5, 0, "virtio", "online", "1");
+    key_set(5, 0, "virtio", "irq", "34");
+    key_set(5, 0, "virtio", "base", "0x2000200");
+    key_set(5, 0, "virtio", "type", "virtio,device2");
+    key_set(5, 0, "virtio", "transport", "mmio");
+    key_set(5, 0, "virtio", "grant_usage", "1");
+    key_set(5, 0, "virtio", "state", "1");
+    (void)rig_run();
+    assert_int_equal(rig_glue.attaches, 1);
+    assert_int_equal(rig_glue.request.mmio_base, 0x02000200);
+    assert_int_equal(rig_glue.request.irq, 34);
+    assert_int_equal(rig_glue.request.device_type, 2);
+    assert_true(rig_glue.request.grants);
+    assert_string_equal(rig_glue.request.target, "");
+    assert_string_equal(fake_xs_get("backend/virtio/5/0/state"), "2");
+}
+
+/* Xen 4.17 and 4.18 write no grant_usage. */
+static void optional_keys_may_be_missing(void **state)
+{
+    (void)state;
+    disk_make(5, 51712);
+    key_set(5, 51712, "virtio_disk", "grant_usage", NULL);
+    key_set(5, 51712, "virtio_disk", "params", NULL);
+    key_set(5, 51712, "virtio_disk", "online", NULL);
+    (void)rig_run();
+    assert_int_equal(rig_glue.attaches, 1);
+}
+
+static void wrong_keys_are_refused_and_named(void **state)
+{
+    static const struct {
+        const char *key, *value;
+    } wrong[] = {
+        {"frontend-id", "6"},
+        {"frontend-id", "x"},
+        {"frontend-id", NULL},
+        {"transport", "pci"},
+        {"transport", NULL},
+        {"base", "33554433"},
+        {"base", "0"},
+        {"base", "-1"},
+        {"base", "0xfffffffffffffe00"},
+        {"base", "18446744073709551616"},
+        {"base", ""},
+        {"base", NULL},
+        {"irq", "31"},
+        {"irq", "1020"},
+        {"irq", "3 3"},
+        {"irq", NULL},
+        {"params", "a-name-of-a-disk-that-is-longer-than-we-allow"},
+        {"mode", "rw"},
+        {"mode", NULL},
+        {"grant_usage", "2"},
+        {"state", "99"},
+        {"state", "one"},
+    };
+    char long_value[XS_VALUE_MAX + 10];
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_LEN(wrong); i++) {
+        char words[64];
+
+        (void)rig_setup(state);
+        disk_make(5, 51712);
+        key_set(5, 51712, "virtio_disk", wrong[i].key, wrong[i].value);
+        (void)rig_run();
+        snprintf(words, sizeof(words), "key %s ", wrong[i].key);
+        if (rig_glue.attaches != 0 || !said(words) || said_count("guest 5") != 1) {
+            fail_msg("%s = %s: attached %u times, said %u", wrong[i].key, wrong[i].value,
+                     rig_glue.attaches, said_count(words));
+        }
+        assert_false(strcmp(disk_state(5, 51712), "2") == 0);
+    }
+    (void)rig_setup(state);
+    memset(long_value, 'x', sizeof(long_value));
+    long_value[sizeof(long_value) - 1] = 0;
+    disk_make(5, 51712);
+    key_set(5, 51712, "virtio_disk", "params", long_value);
+    (void)rig_run();
+    assert_int_equal(rig_glue.attaches, 0);
+    assert_true(said("key params is too long"));
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, rig_setup)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(generic_virtio_device_has_a_hex_base),
+        TEST(optional_keys_may_be_missing),
+        TEST(wrong_keys_are_refused_and_named),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
