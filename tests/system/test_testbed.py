@@ -10,7 +10,7 @@ import re
 import pytest
 
 from tools.testbed import scripted
-from tools.testbed.console import CommandFailed
+from tools.testbed.console import CommandFailed, TimedOut
 from tools.testbed.util import TestbedError
 
 BLKBACK_DISK = ["phy:/dev/ram0,xvda,w"]
@@ -82,9 +82,13 @@ def test_a_failing_command_raises_with_its_output(bed):
     assert "the reason" in caught.value.output
     with pytest.raises(CommandFailed):
         bed.create("broken", kernel="no-such-image")
-    with pytest.raises(TestbedError, match="did not come within"):
+    with pytest.raises(TimedOut):
         bed.dom0.run("sleep 5", timeout=1)
     assert bed.dom0.finish(60)[0] == 0
+    # A guest that dies early is told apart from a slow one.
+    with pytest.raises(TestbedError, match="g1 is gone"):
+        bed.create_guest("g1", extra="rdinit=/nothing panic=1", options={
+            "on_crash": '"destroy"', "on_reboot": '"destroy"'})
 
 
 @pytest.mark.bed(gic=3)

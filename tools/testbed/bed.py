@@ -18,13 +18,14 @@ import shutil
 import time
 
 from . import packages, trees, util, xen as xen_build
-from .console import Channel, CommandFailed
+from .console import Channel, CommandFailed, TimedOut
 from .machine import GUEST_PORTS, MEMORY_MB, Machine
 from .util import LOGS, TestbedError
 
 BOOT_TIMEOUT_S = 240
 XL_TIMEOUT_S = 90
 GUEST_BOOT_TIMEOUT_S = 240
+ALIVE_CHECK_S = 10
 DOM0_MB = 896
 XSM_ARGS = {"dummy": "xsm=dummy", "silo": "xsm=silo", "flask": "xsm=flask flask=enforcing",
             "default": ""}
@@ -147,11 +148,21 @@ class Guest(Domain):
         self.bed.dom0.run(f"setsid bridge {self.name} {self.port} </dev/null >/dev/null 2>&1 &")
 
     def wait_ready(self, timeout=GUEST_BOOT_TIMEOUT_S):
-        """Wait until the guest's shell listens."""
-        try:
-            self.channel.wait_ready(timeout)
-        except TestbedError as err:
-            raise TestbedError(f"{err}\nIts console:\n{self.console()[-4000:]}") from err
+        """Wait until the guest's shell listens; not longer than the guest lives."""
+        end = time.monotonic() + timeout
+        gone = False
+        while True:
+            left = end - time.monotonic()
+            try:
+                self.channel.wait_ready(min(max(left, 0.1), ALIVE_CHECK_S))
+                return
+            except TimedOut as err:
+                # Between the two lives of a reboot there is no domain for a moment.
+                died, gone = gone, not self.alive()
+                if left > ALIVE_CHECK_S and not (died and gone):
+                    continue
+                why = f"{self.name} is gone" if died and gone else str(err)
+                raise TestbedError(f"{why}\nIts console:\n{self.console()[-4000:]}") from err
 
     def run(self, script, timeout=60.0, check=True):
         """Run sh text as root; return the output, or (code, output) when check is off."""

@@ -22,6 +22,10 @@ class CommandFailed(TestbedError):
         self.code, self.output = code, output
 
 
+class TimedOut(TestbedError):
+    """What was waited for did not come in time."""
+
+
 class Channel:
     """One agent on one stream socket. Not for several threads at once."""
 
@@ -45,8 +49,8 @@ class Channel:
         except (TIMEOUT, EOF, OSError) as err:
             seen = (self._spawn.before or b"")[-2000:].decode(errors="replace")
             how = "did not come within" if self._alive() else "cannot come, QEMU is gone, after"
-            raise TestbedError(f"{self.where}: {what} {how} {timeout:.0f} s. Last seen:\n{seen}"
-                               ) from err
+            raise TimedOut(f"{self.where}: {what} {how} {timeout:.0f} s. Last seen:\n{seen}"
+                           ) from err
         return self._spawn.match, self._spawn.before
 
     def wait_ready(self, timeout):
