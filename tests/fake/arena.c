@@ -2,6 +2,7 @@
 /* arena.c - guest memory as windows that do not touch. */
 #include "tests/fake/arena.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,19 @@ static u32 windows_pinned(const struct arena *arena)
     return count;
 }
 
+/** What nobody pins is gone, except the window asked for. */
+static void evict(struct arena *arena, u64 asked)
+{
+    gmem_forget(&arena->gm);
+    for (u32 i = 0; i < arena->window_count; i++) {
+        if (i == asked || arena->pins[i] > 0) {
+            ASAN_UNPOISON_MEMORY_REGION(arena->window[i], arena->window_bytes);
+        } else {
+            ASAN_POISON_MEMORY_REGION(arena->window[i], arena->window_bytes);
+        }
+    }
+}
+
 static enum status arena_find(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
                               struct gmem_hit *run)
 {
@@ -57,6 +71,9 @@ static enum status arena_find(struct gmem *gm, u64 addr, u32 bytes, enum gmem_di
     if (arena->pinned_max > 0 && arena->pins[index] == 0 &&
         windows_pinned(arena) >= arena->pinned_max) {
         return ST_AGAIN;
+    }
+    if (arena->evict) {
+        evict(arena, index);
     }
     end = ARENA_BASE + (index + 1) * arena->window_bytes;
     end = range_cut(&arena->hole, addr, end);
@@ -102,6 +119,8 @@ u8 *arena_byte(struct arena *arena, u64 addr)
     if (addr < ARENA_BASE || index >= arena->window_count) {
         return NULL;
     }
+    /* The guest's own memory is never gone for the guest. */
+    ASAN_UNPOISON_MEMORY_REGION(arena->window[index], arena->window_bytes);
     return arena->window[index] + (addr - ARENA_BASE) % arena->window_bytes;
 }
 

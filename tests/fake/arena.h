@@ -26,6 +26,8 @@ struct arena {
     struct arena_range hole;      /* not guest memory */
     struct arena_range read_only; /* may not be written */
     struct arena_range crumbs;    /* every run is one byte long */
+    bool evict;                   /* every find takes back all windows without pins: the */
+                                  /* address sanitizer sees who still looks at them */
     u32 pinned_max;               /* windows that can be pinned at once; 0: all */
     enum status fail;             /* what find returns ... */
     u32 fail_in;                  /* ... at its fail_in-th next call; 0: never */

@@ -207,6 +207,7 @@ static void act(struct input *in)
         }
         gmem_forget(&b.arena.gm);
         b.arena.pinned_max = action >> 4 & 7;
+        b.arena.evict = (action & 0x80) != 0;
         break;
     }
 }

@@ -124,6 +124,33 @@ static void data_may_cross_windows(void **state)
     assert_int_equal(b.disk[301 * 512 - 1], 0x99);
 }
 
+/* Spans are only borrowed: mapping the next one may take back the window of the last one. */
+static void windows_may_be_taken_back_at_every_mapping(void **state)
+{
+    const u64 place[] = {ARENA_BASE + MIB(1), ARENA_BASE + MIB(2) - 40, ARENA_BASE + MIB(3) - 8};
+
+    (void)state;
+    b.arena.evict = true;
+    for (u32 i = 0; i < 27; i++) { /* header, table and data in every window and over its edges */
+        u64 header = place[i % 3], data = place[i / 3 % 3] + 64, table = place[i / 9] + KIB(16);
+        struct driver_blk blk = {.header = header, .data = data, .status = data + 1024};
+        const struct driver_piece piece[] = {
+            {header, 16, false}, {data, 1024, true}, {blk.status, 1, true}};
+        struct vblk_header h = {.sector = le64_make(i)};
+
+        blk.bytes = 1024;
+        arena_write(&b.arena, header, &h, sizeof(h));
+        b.drv.free = table;
+        gmem_forget(&b.arena.gm);
+        assert_int_equal(bench_run_head(&b, driver_chain_indirect(&b.drv, piece, 3), &blk, NULL),
+                         VIRTIO_BLK_S_OK);
+        expect_data(&blk, i);
+        assert_int_equal(bench_run_head(&b, driver_chain(&b.drv, piece, 3), &blk, NULL),
+                         VIRTIO_BLK_S_OK);
+        expect_data(&blk, i);
+    }
+}
+
 /** Run a chain that must come back unused: no status byte, length 0. */
 static void expect_dropped(const struct driver_piece *piece, u32 count,
                            const struct driver_blk *blk)
@@ -342,6 +369,7 @@ int main(void)
         TEST(a_write_whose_header_and_data_share_a_descriptor),
         TEST(a_request_in_one_byte_runs_is_served),
         TEST(data_may_cross_windows),
+        TEST(windows_may_be_taken_back_at_every_mapping),
         TEST(a_request_without_header_or_status_is_returned_unused),
         TEST(sixteen_malformed_requests_break_the_device),
         TEST(data_outside_guest_memory_is_an_io_error),
