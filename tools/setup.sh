@@ -6,6 +6,7 @@
 #   tools/setup.sh            install what is missing (root, or sudo); nothing to do takes a moment
 #   tools/setup.sh --check    install nothing, say what is missing, exit 1 if anything is
 #   tools/setup.sh --list     print the package names
+#   tools/setup.sh bench ...  the same with the peers that `make bench` compares with
 #
 # The suites that things come from are pinned in tools/testbed/suites.conf.
 set -eu
@@ -46,7 +47,14 @@ PACKAGES="$PACKAGES libcmocka-dev clang clang-tidy clang-format libclang-rt-dev
 # The test bed: builds Xen and its policy, unpacks packages.
 PACKAGES="$PACKAGES flex bison m4 checkpolicy xz-utils binutils binutils-aarch64-linux-gnu
     dpkg-dev debian-archive-keyring"
-QEMU_PACKAGES="qemu-system-arm"
+# The PC whose disk is the vhost-user server; fio's configure script asks pkg-config.
+PACKAGES="$PACKAGES pkg-config"
+QEMU_PACKAGES="qemu-system-arm qemu-system-x86"
+if [ "${1:-}" = bench ]; then
+    shift
+    PACKAGES="$PACKAGES valgrind libdpdk-dev python3-matplotlib"
+    QEMU_PACKAGES="$QEMU_PACKAGES qemu-utils"
+fi
 
 package_missing() {
     state=$(dpkg-query -W -f='${db:Status-Abbrev}\n' "$1" 2>/dev/null || true)
@@ -65,8 +73,13 @@ packages_missing() {
 }
 
 qemu_missing() {
-    v=$(dpkg-query -W -f='${Version}' qemu-system-arm 2>/dev/null || true)
-    [ -z "$v" ] || ! dpkg --compare-versions "$v" ge "$QEMU_VERSION_MIN"
+    for p in $QEMU_PACKAGES; do
+        v=$(dpkg-query -W -f='${Version}' "$p" 2>/dev/null || true)
+        if [ -z "$v" ] || ! dpkg --compare-versions "$v" ge "$QEMU_VERSION_MIN"; then
+            return 0
+        fi
+    done
+    return 1
 }
 
 case ${1:-} in
@@ -76,7 +89,7 @@ case ${1:-} in
         exit 0
         ;;
     --check | "") ;;
-    *) die "unknown option '$1': use --check, --list or nothing" ;;
+    *) die "unknown option '$1': use bench, --check, --list or nothing" ;;
 esac
 
 missing=$(packages_missing)
@@ -90,7 +103,7 @@ if [ -z "$missing" ] && [ "$qemu_needed" = no ] && [ -r "$ARM64_LIBFDT" ]; then
     exit 0
 fi
 if [ "${1:-}" = --check ]; then
-    [ "$qemu_needed" = yes ] && missing="$missing qemu-system-arm (>= $QEMU_VERSION_MIN)"
+    [ "$qemu_needed" = yes ] && missing="$missing $QEMU_PACKAGES (>= $QEMU_VERSION_MIN)"
     [ -r "$ARM64_LIBFDT" ] || missing="$missing $ARM64_LIBFDT"
     die "missing: $missing; run tools/setup.sh to install"
 fi
@@ -148,5 +161,5 @@ fi
 
 missing=$(packages_missing)
 [ -z "$missing" ] || die "still missing after installation: $missing"
-qemu_missing && die "qemu-system-arm is still older than $QEMU_VERSION_MIN"
+qemu_missing && die "one of $QEMU_PACKAGES is still older than $QEMU_VERSION_MIN"
 say "done"

@@ -66,6 +66,19 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The number of a CPU, digits only. */
+static int cpu_of(const char *text)
+{
+    char *end;
+    const unsigned long cpu = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end != '\0' || cpu >= CPU_SETSIZE) {
+        fprintf(stderr, "hop: '%s' is not the number of a CPU\n", text);
+        exit(1);
+    }
+    return (int)cpu;
+}
+
 int main(int argc, char **argv)
 {
     static double batch_ns[BATCHES];
@@ -78,8 +91,8 @@ int main(int argc, char **argv)
         fputs("usage: hop CPU_A CPU_B [SECONDS]\n", stderr);
         return 1;
     }
-    far_cpu = atoi(argv[2]);
-    pin_to(atoi(argv[1]));
+    far_cpu = cpu_of(argv[2]);
+    pin_to(cpu_of(argv[1]));
     if (pthread_create(&thread, NULL, echo, NULL) != 0) {
         fputs("hop: no second thread\n", stderr);
         return 1;

@@ -257,7 +257,7 @@ int main(int argc, char **argv)
     }
     signal(SIGTERM, on_stop);
     CPU_ZERO(&set);
-    CPU_SET((size_t)atoi(argv[3]), &set);
+    CPU_SET(strtoul(argv[3], NULL, 10), &set);
     if (pthread_create(&thread, NULL, worker, NULL) != 0 ||
         pthread_setaffinity_np(thread, sizeof(set), &set) != 0 ||
         rte_vhost_driver_start(argv[1]) != 0) {

@@ -298,7 +298,8 @@ static enum mode mode_of(const char *text)
     die("--mode is read, write, verify or hold");
 }
 
-int main(int argc, char **argv)
+static void options_read(struct client *c, struct front_options *o, uint64_t *span, int argc,
+                         char **argv)
 {
     static const struct option options[] = {
         {"socket", 1, NULL, 's'},   {"mode", 1, NULL, 'm'},  {"depth", 1, NULL, 'd'},
@@ -307,56 +308,62 @@ int main(int argc, char **argv)
         {"indirect", 0, NULL, 'i'}, {"seed", 1, NULL, 'r'},  {"reconnect", 0, NULL, 'R'},
         {NULL, 0, NULL, 0},
     };
-    static struct client c = {.seconds = 0.5, .random = 88172645463325252u};
-    struct front_options o = {.queues = 1, .depth = 1, .block_bytes = 4096};
-    uint64_t span = UINT64_C(24) << 20;
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 's':
-            o.socket = optarg;
+            o->socket = optarg;
             break;
         case 'm':
-            c.mode = mode_of(optarg);
+            c->mode = mode_of(optarg);
             break;
         case 'd':
-            o.depth = (uint32_t)strtoul(optarg, NULL, 10);
+            o->depth = (uint32_t)strtoul(optarg, NULL, 10);
             break;
         case 'q':
-            o.queues = (uint32_t)strtoul(optarg, NULL, 10);
+            o->queues = (uint32_t)strtoul(optarg, NULL, 10);
             break;
         case 'b':
-            o.block_bytes = (uint32_t)strtoul(optarg, NULL, 10);
+            o->block_bytes = (uint32_t)strtoul(optarg, NULL, 10);
             break;
         case 'w':
-            span = strtoull(optarg, NULL, 10);
+            *span = strtoull(optarg, NULL, 10);
             break;
         case 't':
-            c.seconds = strtod(optarg, NULL);
+            c->seconds = strtod(optarg, NULL);
             break;
         case 'c':
             pin_to(optarg);
             break;
         case 'e':
-            o.event_idx = true;
+            o->event_idx = true;
             break;
         case 'i':
-            o.indirect = true;
+            o->indirect = true;
             break;
         case 'r':
-            c.random += strtoull(optarg, NULL, 10);
+            c->random += strtoull(optarg, NULL, 10);
             break;
         case 'R':
-            c.reconnect = o.inflight = true;
+            c->reconnect = o->inflight = true;
             break;
         default:
             die("an option is unknown: see the head of vhost_client.c");
         }
     }
-    if (!o.socket || o.block_bytes == 0 || o.block_bytes % SECTOR != 0) {
+    if (!o->socket || o->block_bytes == 0 || o->block_bytes % SECTOR != 0) {
         die("--socket and a --block of whole sectors are needed");
     }
+}
+
+int main(int argc, char **argv)
+{
+    static struct client c = {.seconds = 0.5, .random = 88172645463325252u};
+    struct front_options o = {.queues = 1, .depth = 1, .block_bytes = 4096};
+    uint64_t span = UINT64_C(24) << 20;
+
+    options_read(&c, &o, &span, argc, argv);
     c.sample = malloc(SAMPLES_MAX * sizeof(*c.sample));
     if (!c.sample) {
         die("no memory for the samples");

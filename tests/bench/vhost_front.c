@@ -306,7 +306,7 @@ static void socket_connect(struct front *f)
     if (strlen(f->options.socket) >= sizeof(addr.sun_path)) {
         fail("the path of the socket is longer than 107 bytes");
     }
-    strcpy(addr.sun_path, f->options.socket);
+    memcpy(addr.sun_path, f->options.socket, strlen(f->options.socket) + 1);
     f->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     for (int ms = 0; connect(f->socket, (const struct sockaddr *)&addr, sizeof(addr)) != 0;
          ms += 2) {

@@ -285,4 +285,3 @@ def test_fio_verifies(block, depth):
         server.stop()
         assert server.statistics["disk0"]["bytes-written"] == job["write"]["io_bytes"]
         assert server.statistics["disk0"]["errors-driver"] == 0
-

@@ -42,7 +42,7 @@ static enum status listen_at(struct vu_export *export, const char *path, const c
         *why = "the path of the socket is longer than 107 bytes";
         return ST_IO;
     }
-    strcpy(addr.sun_path, path);
+    memcpy(addr.sun_path, path, strlen(path) + 1);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         *why = strerror(errno);

@@ -248,11 +248,46 @@ static enum status set_protocol_features(struct call *c)
     return ST_OK;
 }
 
+static enum status get_vring_base(struct call *c)
+{
+    struct vu_vring_state state = c->msg->state;
+    enum status st = vu_ring_stop_for_good(c->s, &state, &c->why);
+
+    if (st == ST_OK) {
+        c->answer->bytes = vu_reply_state(c->answer->data, c->msg->request, &state);
+    }
+    return st;
+}
+
+static enum status dispatch_ring(struct call *c)
+{
+    struct vu_session *s = c->s;
+
+    switch (c->msg->request) {
+    case VU_SET_VRING_NUM:
+        return vu_ring_set_size(s, &c->msg->state, &c->why);
+    case VU_SET_VRING_ADDR:
+        return vu_ring_set_addr(s, &c->msg->addr, &c->why);
+    case VU_SET_VRING_BASE:
+        return vu_ring_set_base(s, &c->msg->state, &c->why);
+    case VU_GET_VRING_BASE:
+        return get_vring_base(c);
+    case VU_SET_VRING_KICK:
+        return vu_ring_set_kick(s, &c->msg->vring_fd, fd_take(c->fds), &c->why);
+    case VU_SET_VRING_CALL:
+        return vu_ring_set_call(s, &c->msg->vring_fd, fd_take(c->fds), &c->why);
+    case VU_SET_VRING_ERR:
+        return vu_ring_set_err(s, &c->msg->vring_fd, fd_take(c->fds), &c->why);
+    case VU_SET_VRING_ENABLE:
+        return vu_ring_enable(s, &c->msg->state, &c->why);
+    default:
+        return refuse(c, ST_NOSUP, "the request is not about a ring");
+    }
+}
+
 static enum status dispatch(struct call *c)
 {
     struct vu_session *s = c->s;
-    struct vu_vring_state state;
-    enum status st;
 
     switch (c->msg->request) {
     case VU_GET_FEATURES:
@@ -268,24 +303,14 @@ static enum status dispatch(struct call *c)
     case VU_SET_MEM_TABLE:
         return set_mem_table(c);
     case VU_SET_VRING_NUM:
-        return vu_ring_set_size(s, &c->msg->state, &c->why);
     case VU_SET_VRING_ADDR:
-        return vu_ring_set_addr(s, &c->msg->addr, &c->why);
     case VU_SET_VRING_BASE:
-        return vu_ring_set_base(s, &c->msg->state, &c->why);
     case VU_GET_VRING_BASE:
-        state = c->msg->state;
-        st = vu_ring_stop_for_good(s, &state, &c->why);
-        if (st == ST_OK) {
-            c->answer->bytes = vu_reply_state(c->answer->data, c->msg->request, &state);
-        }
-        return st;
     case VU_SET_VRING_KICK:
-        return vu_ring_set_kick(s, &c->msg->vring_fd, fd_take(c->fds), &c->why);
     case VU_SET_VRING_CALL:
-        return vu_ring_set_call(s, &c->msg->vring_fd, fd_take(c->fds), &c->why);
     case VU_SET_VRING_ERR:
-        return vu_ring_set_err(s, &c->msg->vring_fd, fd_take(c->fds), &c->why);
+    case VU_SET_VRING_ENABLE:
+        return dispatch_ring(c);
     case VU_GET_PROTOCOL_FEATURES:
         answer_u64(c, PROTOCOL_OFFERED);
         return ST_OK;
@@ -294,8 +319,6 @@ static enum status dispatch(struct call *c)
     case VU_GET_QUEUE_NUM:
         answer_u64(c, s->vb.vdev.queue_count);
         return ST_OK;
-    case VU_SET_VRING_ENABLE:
-        return vu_ring_enable(s, &c->msg->state, &c->why);
     case VU_SET_BACKEND_REQ_FD:
         return set_backend_fd(c);
     case VU_GET_CONFIG:
