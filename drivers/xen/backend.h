@@ -57,8 +57,8 @@ struct backend_ops {
  * so where one is slow the other is.
  */
 #define BACKEND_INITWAIT_NS  UINT64_C(15000000000) /* longer than libxl waits for state 2 */
-#define BACKEND_LINGER_NS    UINT64_C(250000000)   /* state 6 stays readable this long */
-#define BACKEND_LINGER_LOOKS 48                    /* and for so many answers */
+#define BACKEND_LINGER_NS    UINT64_C(200000000)   /* state 6 stays readable this long */
+#define BACKEND_LINGER_LOOKS 10                    /* and for so many answers */
 #define BACKEND_PROBE_NS     UINT64_C(2000000000)  /* a guest's death is noticed within this time */
 #define BACKEND_RETRY_NS     UINT64_C(1000000000)  /* xenstore had no room: asked again */
 #define BACKEND_TX_TRIES     8    /* a transaction is repeated this often on EAGAIN */

@@ -67,4 +67,4 @@ void gmem_foreign_invalidate(struct gmem_foreign *g);
 /** Unmap stale windows whose pins are gone. Cheap when there are none. Returns windows freed. */
 u32 gmem_foreign_reap(void);
 
-void gmem_foreign_stats(struct gmem_foreign_stats *stats);
+void gmem_foreign_stats(struct gmem_foreign_stats *out);
