@@ -34,6 +34,39 @@ static void generic_virtio_device_has_a_hex_base(void **state)
     assert_string_equal(fake_xs_get("backend/virtio/5/0/state"), "2");
 }
 
+static void type_of_a_generic_device_is_a_small_hex_number(void **state)
+{
+    static const struct {
+        const char *text;
+        u32 type; /* 0: refused */
+    } table[] = {
+        {"virtio,device1a", 0x1a},
+        {"virtio,deviceFF", 0xff},
+        {"virtio,device", 0},
+        {"virtio,device0", 0},
+        {"virtio,device100", 0},
+        {"virtio,deviceg", 0},
+        {"virtio,device000002", 0},
+        {"virtio,device-1", 0},
+        {"i2c", 0},
+        {"", 0},
+    };
+
+    for (u32 i = 0; i < ARRAY_LEN(table); i++) {
+        (void)rig_setup(state);
+        key_set(5, 0, "virtio", "frontend-id", "5");
+        key_set(5, 0, "virtio", "irq", "34");
+        key_set(5, 0, "virtio", "base", "0x2000200");
+        key_set(5, 0, "virtio", "type", table[i].text);
+        key_set(5, 0, "virtio", "transport", "mmio");
+        key_set(5, 0, "virtio", "state", "1");
+        (void)rig_run();
+        assert_int_equal(rig_glue.attaches, table[i].type != 0);
+        assert_int_equal(rig_glue.request.device_type, table[i].type);
+        assert_int_equal(said_count("key type "), table[i].type == 0);
+    }
+}
+
 /* Xen 4.17 and 4.18 write no grant_usage. */
 static void optional_keys_may_be_missing(void **state)
 {
@@ -107,6 +140,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(generic_virtio_device_has_a_hex_base),
+        TEST(type_of_a_generic_device_is_a_small_hex_number),
         TEST(optional_keys_may_be_missing),
         TEST(wrong_keys_are_refused_and_named),
     };
