@@ -249,7 +249,7 @@ bench-icount: $(B)/caisson.img ## instructions per request, deterministic, besid
 clean: ## remove what was built; downloads and Xen under build/testbed stay
 	$(Q)rm -rf $(B)/arm $(B)/host $(B)/check $(B)/fuzz $(B)/include $(B)/caisson.*
 
-include tools/vhost-user/vhost-user.mk
+include tools/vhost-user/vhost-user.mk tests/bench/bench.mk
 
 -include $(shell test -d $(B)/check && find $(B)/check -name '*.d')
 -include $(ARM_OBJS:.o=.d) $(HOST_OBJS:.o=.d) $(patsubst %,$(B)/host/tests/unit/%.c.d,$(UNIT_TESTS))

@@ -9,8 +9,8 @@ On a shared machine only medians of good moments and exact counts mean something
   - before each sample the price of talking between the two CPUs is measured (hop); samples are
     classed near or far by it and compared only inside one class;
   - a server's figure is the best median (p50) of its samples in the class; ratios are of those.
-Nothing here fails on time. Writes build/results/bench.json and a table into
-build/results/bench.md; where matplotlib is installed also docs/performance.svg.
+Nothing here fails on time. Writes build/results/bench.json and, where matplotlib is installed,
+build/results/bench.svg; docs/performance.md explains the figures.
 """
 
 import argparse
@@ -41,6 +41,7 @@ BLOCK_BYTES = 4096
 START_LIMIT_S = 15
 SAMPLE_LIMIT_S = 30
 CALLGRIND_LIMIT_S = 120
+ARM64_LIMIT_S = 120
 COPY_FUNCTIONS = re.compile(r"mem(cpy|move)|emmintrin|avxintrin|port_copy")
 
 
@@ -183,6 +184,47 @@ def ratio_rows(peers):
         rows.append({"name": f"{peer.name} kicks per request qd32", "unit": "kicks",
                      "value": round(statistics.median(values), 4),
                      "how": "median of all samples, counted by the client"})
+    return rows
+
+
+# ---- arm64, exact -------------------------------------------------------------------------------
+
+def arm64_rows():
+    """Return the engine's instructions on arm64: QEMU's virtual counter ticks once for each."""
+    rows = []
+    how = "qemu-system-aarch64 -cpu max -icount shift=0,sleep=off, the engine alone"
+    for program in ("vblk", "vblk-no-copy"):
+        elf = ROOT / f"build/bench/{program}.elf"
+        if not elf.exists() or not shutil.which("qemu-system-aarch64"):
+            print(f"bench: no arm64 counts: {elf} or qemu-system-aarch64 is missing")
+            return []
+        done = subprocess.run(
+            ["qemu-system-aarch64", "-M", "virt", "-cpu", "max", "-m", "64", "-nodefaults", "-nic",
+             "none", "-display", "none", "-semihosting", "-icount", "shift=0,sleep=off", "-kernel",
+             elf], capture_output=True, text=True, timeout=ARM64_LIMIT_S, check=True)
+        lines = done.stderr + done.stdout
+        for name, value in re.findall(r"^(arm64 [^\t\n]+)\t([\d.]+)$", lines, re.M):
+            rows.append({"name": name, "value": float(value), "unit": "instructions", "how": how})
+    return rows + arm64_summary({r["name"]: r["value"] for r in rows}, how)
+
+
+def arm64_summary(values, how):
+    """Return the figures of the goals, by their plain names."""
+    read = "arm64 instructions per 4k read"
+    jitter = "arm64 instructions jitter of a 4k batch"
+    rows = [{"name": f"{read} {copy}", "value": values[f"{read} {copy} depth 32"],
+             "unit": "instructions", "how": how + ", 32 requests a batch"}
+            for copy in ("without copy", "with copy") if f"{read} {copy} depth 32" in values]
+    plain = read + " without copy depth "
+    if plain + "64" in values:
+        rows.append({"name": "arm64 ratio depth 64 to depth 8", "unit": "ratio", "how": how,
+                     "value": round(values[plain + "64"] / values[plain + "8"], 3)})
+        rows.append({"name": "arm64 instructions jitter", "unit": "instructions",
+                     "value": max(v for n, v in values.items() if n.startswith(jitter)),
+                     "how": how + ", most less least over 999 equal batches"})
+        rows.append({"name": "arm64 instructions per idle queue", "unit": "instructions",
+                     "value": values["arm64 instructions per idle queue without copy depth 0"],
+                     "how": how + ", 16 idle devices"})
     return rows
 
 
@@ -374,7 +416,7 @@ def main():
             for peer in peers:
                 stack.callback(peer.end)
             sample_all(peers, options.rounds, options.seconds)
-        rows = ratio_rows(peers)
+        rows = ratio_rows(peers) + arm64_rows()
         if not options.no_callgrind:
             rows += count_rows(folder)
     results.write("bench", rows)
