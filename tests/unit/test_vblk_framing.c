@@ -151,6 +151,31 @@ static void windows_may_be_taken_back_at_every_mapping(void **state)
     }
 }
 
+/* An indirect table that was only borrowed is not looked at again once its window may be gone. */
+static void a_borrowed_table_is_given_up_at_the_next_mapping(void **state)
+{
+    struct driver_blk blk;
+    u64 table = ARENA_BASE + MIB(1);
+
+    (void)state;
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, 5, 1024);
+    blk.data = ARENA_BASE + MIB(2);
+    {
+        const struct driver_piece piece[] = {
+            {blk.header, 16, false}, {blk.data, 1024, true}, {blk.status, 1, true}};
+
+        u8 byte;
+
+        /* the table's window is known, the data's is not: mapping it takes the table's away */
+        assert_int_equal(gmem_copy_in(&b.arena.gm, &byte, (gpa_t){table}, 1), ST_OK);
+        b.drv.free = table;
+        b.arena.evict = true;
+        assert_int_equal(bench_run_head(&b, driver_chain_indirect(&b.drv, piece, 3), &blk, NULL),
+                         VIRTIO_BLK_S_OK);
+    }
+    expect_data(&blk, 5);
+}
+
 /** Run a chain that must come back unused: no status byte, length 0. */
 static void expect_dropped(const struct driver_piece *piece, u32 count,
                            const struct driver_blk *blk)
@@ -370,6 +395,7 @@ int main(void)
         TEST(a_request_in_one_byte_runs_is_served),
         TEST(data_may_cross_windows),
         TEST(windows_may_be_taken_back_at_every_mapping),
+        TEST(a_borrowed_table_is_given_up_at_the_next_mapping),
         TEST(a_request_without_header_or_status_is_returned_unused),
         TEST(sixteen_malformed_requests_break_the_device),
         TEST(data_outside_guest_memory_is_an_io_error),
