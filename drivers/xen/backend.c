@@ -337,7 +337,7 @@ static void device_looked(struct backend_device *dev)
     switch (dev->state) {
     case BE_LINGER:
         dev->looks++;
-        dev->be->busy = true;
+        dev->deadline_ns = port_now_ns() + BACKEND_LINGER_NS;
         if (dev->found_state != XB_CLOSED) {
             device_set(dev, BE_REFUSED, BACKEND_NEVER); /* somebody was at it: look again */
             dev->changed = true;
@@ -464,10 +464,13 @@ static void device_step(struct backend_device *dev, u64 now)
         tx_start(dev, XB_CLOSED);
         break;
     case BE_LINGER:
+        if (dev->deadline_ns > now) {
+            break;
+        }
+        dev->be->busy = true;
         if (dev->looks < BACKEND_LINGER_LOOKS) {
             fetch_start(dev, BE_FETCH_CHECK);
-            dev->be->busy = true;
-        } else if (dev->deadline_ns <= now) {
+        } else {
             dev->changed = false;
             device_set(dev, BE_REMOVING, BACKEND_NEVER);
         }

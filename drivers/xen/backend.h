@@ -52,15 +52,15 @@ struct backend_ops {
  *
  * libxl waits for exactly 2 (at most 10 s) and for exactly 6, reads the value some time after it
  * was told, and takes a later value or a missing directory for failure. Hence 4 comes only when the
- * guest is known to run or BACKEND_INITWAIT_NS is over. And 6 stays until BACKEND_LINGER_NS are
- * over and xenstored has answered us BACKEND_LINGER_LOOKS times: it and the toolstack share Dom0,
- * so where one is slow the other is.
+ * guest is known to run or BACKEND_INITWAIT_NS is over. And 6 stays for BACKEND_LINGER_LOOKS looks
+ * of ours, BACKEND_LINGER_NS apart: xenstored and the toolstack share Dom0, so where its answers
+ * are slow the toolstack gets more time.
  */
 #define BACKEND_INITWAIT_NS  UINT64_C(15000000000) /* longer than libxl waits for state 2 */
-#define BACKEND_LINGER_NS    UINT64_C(200000000)   /* state 6 stays readable this long */
-#define BACKEND_LINGER_LOOKS 10                    /* and for so many answers */
-#define BACKEND_PROBE_NS     UINT64_C(2000000000)  /* a guest's death is noticed within this time */
-#define BACKEND_RETRY_NS     UINT64_C(1000000000)  /* xenstore had no room: asked again */
+#define BACKEND_LINGER_NS    UINT64_C(50000000)    /* between looks at state 6 */
+#define BACKEND_LINGER_LOOKS 16 /* then the directory goes: after 0.8 s at least */
+#define BACKEND_PROBE_NS     UINT64_C(2000000000) /* a guest's death is noticed within this time */
+#define BACKEND_RETRY_NS     UINT64_C(1000000000) /* xenstore had no room: asked again */
 #define BACKEND_TX_TRIES     8    /* a transaction is repeated this often on EAGAIN */
 #define BACKEND_LIST_BYTES   4096 /* one directory listing: the protocol's payload */
 
@@ -88,7 +88,7 @@ struct backend_device {
     u8 type;        /* row of the type table */
     u8 key_next;    /* next key to ask for */
     u8 tries;       /* of the running transaction */
-    u8 looks;       /* LINGER: answers since state 6 was written */
+    u8 looks;       /* LINGER: looks since state 6 was written */
     u8 writing;     /* state the running transaction writes; 0: none runs */
     u8 tx_step;     /* its step */
     bool tx_unsent; /* there was no room for that step's request yet */

@@ -100,14 +100,14 @@ void rig_wait_ns(u64 ns)
     u64 end = port_host_now_ns + ns;
 
     while (port_host_now_ns < end) {
-        port_host_now_ns += ns / 16 + 1;
+        port_host_now_ns += ns / 64 + 1;
         (void)rig_run();
     }
 }
 
 /* --- the toolstack --------------------------------------------------------------------------- */
 
-void key_set(u16 fe, u32 devid, const char *kind, const char *key, const char *value)
+void rig_key_set(u16 fe, u32 devid, const char *kind, const char *key, const char *value)
 {
     char path[128];
 
@@ -119,7 +119,7 @@ void key_set(u16 fe, u32 devid, const char *kind, const char *key, const char *v
     }
 }
 
-const char *disk_state(u16 fe, u32 devid)
+const char *rig_disk_state(u16 fe, u32 devid)
 {
     char path[64];
     const char *value;
@@ -129,7 +129,7 @@ const char *disk_state(u16 fe, u32 devid)
     return value ? value : "gone";
 }
 
-void disk_make(u16 fe, u32 devid)
+void rig_disk_make(u16 fe, u32 devid)
 {
     static const char *const keys[][2] = {
         {"params", "rootfs"},    {"online", "1"},
@@ -143,20 +143,20 @@ void disk_make(u16 fe, u32 devid)
     char id[8];
 
     snprintf(id, sizeof(id), "%u", fe);
-    key_set(fe, devid, "virtio_disk", "frontend-id", id);
+    rig_key_set(fe, devid, "virtio_disk", "frontend-id", id);
     for (u32 i = 0; i < ARRAY_LEN(keys); i++) {
-        key_set(fe, devid, "virtio_disk", keys[i][0], keys[i][1]);
+        rig_key_set(fe, devid, "virtio_disk", keys[i][0], keys[i][1]);
     }
-    key_set(fe, devid, "virtio_disk", "state", "1");
+    rig_key_set(fe, devid, "virtio_disk", "state", "1");
 }
 
-void disk_close(u16 fe, u32 devid)
+void rig_disk_close(u16 fe, u32 devid)
 {
-    key_set(fe, devid, "virtio_disk", "online", "0");
-    key_set(fe, devid, "virtio_disk", "state", "5");
+    rig_key_set(fe, devid, "virtio_disk", "online", "0");
+    rig_key_set(fe, devid, "virtio_disk", "state", "5");
 }
 
-void disk_rm(u16 fe, u32 devid)
+void rig_disk_rm(u16 fe, u32 devid)
 {
     char path[64];
 
@@ -164,7 +164,7 @@ void disk_rm(u16 fe, u32 devid)
     fake_xs_rm(path);
 }
 
-void nothing_left(void)
+void rig_nothing_left(void)
 {
     assert_int_equal(rig_glue.count, 0);
     assert_int_equal(rig_be.attached, 0);

@@ -8,6 +8,9 @@
 #include "drivers/xen/backend.h"
 #include "drivers/xen/xs.h"
 
+/** Long enough for a closed device to be gone. */
+#define RIG_LINGER_NS (3 * BACKEND_LINGER_NS * BACKEND_LINGER_LOOKS)
+
 extern struct xs rig_xs;
 extern struct backend rig_be;
 
@@ -31,13 +34,13 @@ u32 rig_run(void);
 void rig_wait_ns(u64 ns);
 
 /** Write a key of a device directory; NULL removes it. */
-void key_set(u16 fe, u32 devid, const char *kind, const char *key, const char *value);
+void rig_key_set(u16 fe, u32 devid, const char *kind, const char *key, const char *value);
 /** The state of a virtio_disk directory, "gone" when there is none. */
-const char *disk_state(u16 fe, u32 devid);
+const char *rig_disk_state(u16 fe, u32 devid);
 /** The keys libxl 4.20 writes for disk = [ "...specification=virtio" ]. */
-void disk_make(u16 fe, u32 devid);
+void rig_disk_make(u16 fe, u32 devid);
 /** What libxl does to end it. */
-void disk_close(u16 fe, u32 devid);
-void disk_rm(u16 fe, u32 devid);
+void rig_disk_close(u16 fe, u32 devid);
+void rig_disk_rm(u16 fe, u32 devid);
 /** Asserts that every device is free and nothing is outstanding. */
-void nothing_left(void);
+void rig_nothing_left(void);

@@ -22,7 +22,7 @@ static void disk_is_attached_and_announced_after_that(void **state)
 {
     (void)state;
     (void)rig_run();
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
     assert_int_equal(rig_glue.attaches, 1);
     assert_string_equal(rig_glue.state_at_attach, "1"); /* not before it answers */
@@ -34,37 +34,37 @@ static void disk_is_attached_and_announced_after_that(void **state)
     assert_false(rig_glue.request.read_only);
     assert_false(rig_glue.request.grants);
     assert_string_equal(rig_glue.request.target, "rootfs");
-    assert_string_equal(disk_state(5, 51712), "2");
+    assert_string_equal(rig_disk_state(5, 51712), "2");
 }
 
 static void directory_that_is_there_at_start_is_found(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
-    assert_string_equal(disk_state(5, 51712), "2");
+    assert_string_equal(rig_disk_state(5, 51712), "2");
 }
 
 /* libxl waits for exactly 2, at most 10 s, and looks some time after it was told. */
 static void state_4_comes_when_libxl_cannot_wait_for_2_any_more(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     rig_wait_ns(UINT64_C(10000000000));
-    assert_string_equal(disk_state(5, 51712), "2");
+    assert_string_equal(rig_disk_state(5, 51712), "2");
     rig_wait_ns(UINT64_C(8000000000));
-    assert_string_equal(disk_state(5, 51712), "4");
+    assert_string_equal(rig_disk_state(5, 51712), "4");
     assert_int_equal(rig_glue.attaches, 1);
 }
 
 static void state_4_comes_at_once_when_the_guest_runs(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
     backend_in_use(&rig_be, &rig_glue.attached[0]);
     (void)rig_run();
-    assert_string_equal(disk_state(5, 51712), "4");
+    assert_string_equal(rig_disk_state(5, 51712), "4");
 }
 
 /* --- refusals -------------------------------------------------------------------------------- */
@@ -73,32 +73,32 @@ static void refusal_leaves_the_state_alone_and_is_not_repeated(void **state)
 {
     (void)state;
     rig_glue.answer = ST_ACCES;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     rig_wait_ns(UINT64_C(9000000000));
-    assert_string_equal(disk_state(5, 51712), "1");
+    assert_string_equal(rig_disk_state(5, 51712), "1");
     assert_int_equal(rig_be.refusals, 1);
     assert_int_equal(said_count("refused"), 1);
     /* libxl gives up: cleaned up at once, so that it does not wait. */
-    disk_close(5, 51712);
+    rig_disk_close(5, 51712);
     (void)rig_run();
-    assert_string_equal(disk_state(5, 51712), "6");
-    rig_wait_ns(BACKEND_LINGER_NS * 2);
-    assert_string_equal(disk_state(5, 51712), "gone");
-    nothing_left();
+    assert_string_equal(rig_disk_state(5, 51712), "6");
+    rig_wait_ns(RIG_LINGER_NS);
+    assert_string_equal(rig_disk_state(5, 51712), "gone");
+    rig_nothing_left();
 }
 
 static void touching_the_directory_tries_again(void **state)
 {
     (void)state;
     rig_glue.answer = ST_ACCES;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
     assert_int_equal(rig_be.refusals, 1);
     rig_glue.answer = ST_OK; /* set-target was run; xenstore-write .../state 1 */
-    key_set(5, 51712, "virtio_disk", "state", "1");
+    rig_key_set(5, 51712, "virtio_disk", "state", "1");
     (void)rig_run();
     assert_int_equal(rig_glue.attaches, 1);
-    assert_string_equal(disk_state(5, 51712), "2");
+    assert_string_equal(rig_disk_state(5, 51712), "2");
 }
 
 /* --- going ----------------------------------------------------------------------------------- */
@@ -106,86 +106,87 @@ static void touching_the_directory_tries_again(void **state)
 static void closing_ends_in_state_6_and_then_the_directory_goes(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
-    disk_close(5, 51712);
+    rig_disk_close(5, 51712);
     (void)rig_run();
     assert_int_equal(rig_glue.detaches, 1);
-    assert_string_equal(disk_state(5, 51712), "6");
-    rig_wait_ns(BACKEND_LINGER_NS / 2);
-    assert_string_equal(disk_state(5, 51712), "6"); /* libxl needs time to see it */
-    rig_wait_ns(BACKEND_LINGER_NS);
+    assert_string_equal(rig_disk_state(5, 51712), "6");
+    rig_wait_ns(BACKEND_LINGER_NS * BACKEND_LINGER_LOOKS / 2);
+    assert_string_equal(rig_disk_state(5, 51712), "6"); /* libxl needs time to see it */
+    rig_wait_ns(RIG_LINGER_NS);
     assert_false(fake_xs_exists("backend/virtio_disk/5/51712"));
-    nothing_left();
-    assert_true(UINT64_C(2000000000) > 2 * BACKEND_LINGER_NS); /* xl destroy returns within 2 s */
+    rig_nothing_left();
+    assert_true(UINT64_C(2000000000) >
+                2 * BACKEND_LINGER_NS * BACKEND_LINGER_LOOKS); /* xl destroy returns within 2 s */
 }
 
 static void vanished_directory_is_not_made_anew(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
-    disk_rm(5, 51712);
+    rig_disk_rm(5, 51712);
     rig_wait_ns(UINT64_C(20000000000));
     assert_int_equal(rig_glue.detaches, 1);
     assert_false(fake_xs_exists("backend/virtio_disk/5/51712"));
-    nothing_left();
+    rig_nothing_left();
 }
 
 static void dead_guest_is_detached_although_nobody_says_so(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
-    disk_make(6, 51712);
+    rig_disk_make(5, 51712);
+    rig_disk_make(6, 51712);
     (void)rig_run();
     rig_glue.dead_domid = 5;
-    rig_wait_ns(BACKEND_PROBE_NS + 4 * BACKEND_LINGER_NS);
+    rig_wait_ns(BACKEND_PROBE_NS + RIG_LINGER_NS);
     assert_int_equal(rig_glue.detaches, 1);
-    assert_string_equal(disk_state(5, 51712), "gone");
-    assert_string_equal(disk_state(6, 51712), "2");
+    assert_string_equal(rig_disk_state(5, 51712), "gone");
+    assert_string_equal(rig_disk_state(6, 51712), "2");
     assert_true(said("the guest is gone"));
 }
 
 static void directory_made_again_between_two_looks_is_another_device(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
-    disk_rm(5, 51712);
-    disk_make(5, 51712);
-    key_set(5, 51712, "virtio_disk", "params", "other");
+    rig_disk_rm(5, 51712);
+    rig_disk_make(5, 51712);
+    rig_key_set(5, 51712, "virtio_disk", "params", "other");
     (void)rig_run();
     assert_int_equal(rig_glue.attaches, 2);
     assert_int_equal(rig_glue.detaches, 1);
     assert_string_equal(rig_glue.request.target, "other");
-    assert_string_equal(disk_state(5, 51712), "2");
+    assert_string_equal(rig_disk_state(5, 51712), "2");
 }
 
 static void directory_made_again_while_it_is_being_removed_is_kept(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
-    disk_close(5, 51712);
+    rig_disk_close(5, 51712);
     (void)rig_run();
-    assert_string_equal(disk_state(5, 51712), "6");
-    disk_rm(5, 51712);
-    disk_make(5, 51712);
-    rig_wait_ns(BACKEND_LINGER_NS * 3);
+    assert_string_equal(rig_disk_state(5, 51712), "6");
+    rig_disk_rm(5, 51712);
+    rig_disk_make(5, 51712);
+    rig_wait_ns(RIG_LINGER_NS);
     assert_int_equal(rig_glue.attaches, 2);
-    assert_string_equal(disk_state(5, 51712), "2");
+    assert_string_equal(rig_disk_state(5, 51712), "2");
 }
 
 static void closing_while_keys_are_read_never_attaches(void **state)
 {
     (void)state;
     (void)rig_run();
-    disk_make(5, 51712);
-    disk_close(5, 51712);
-    rig_wait_ns(BACKEND_LINGER_NS * 2);
+    rig_disk_make(5, 51712);
+    rig_disk_close(5, 51712);
+    rig_wait_ns(RIG_LINGER_NS);
     assert_int_equal(rig_glue.attaches, 0);
-    assert_string_equal(disk_state(5, 51712), "gone");
-    nothing_left();
+    assert_string_equal(rig_disk_state(5, 51712), "gone");
+    rig_nothing_left();
 }
 
 /* The toolstack closes between our attach and our write of state 2: its 5 must not be overwritten.
@@ -193,7 +194,7 @@ static void closing_while_keys_are_read_never_attaches(void **state)
 static void closing_while_announcing_is_not_overwritten(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     while (rig_glue.attaches == 0) {
         (void)xs_poll(&rig_xs, 16);
         (void)backend_poll(&rig_be, 16);
@@ -201,11 +202,11 @@ static void closing_while_announcing_is_not_overwritten(void **state)
             fake_xs_step();
         }
     }
-    disk_close(5, 51712);
+    rig_disk_close(5, 51712);
     (void)rig_run();
-    assert_string_equal(disk_state(5, 51712), "6");
-    rig_wait_ns(BACKEND_LINGER_NS * 2);
-    nothing_left();
+    assert_string_equal(rig_disk_state(5, 51712), "6");
+    rig_wait_ns(RIG_LINGER_NS);
+    rig_nothing_left();
 }
 
 /* --- xenstore is difficult ------------------------------------------------------------------- */
@@ -214,40 +215,40 @@ static void conflicting_transactions_are_repeated(void **state)
 {
     (void)state;
     fake_xs_conflict(BACKEND_TX_TRIES - 1);
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
-    assert_string_equal(disk_state(5, 51712), "2");
+    assert_string_equal(rig_disk_state(5, 51712), "2");
 }
 
 static void endless_conflicts_are_given_up(void **state)
 {
     (void)state;
     fake_xs_conflict(UINT32_MAX);
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
     assert_true(said("could not be written"));
     assert_int_equal(fake_xs_transactions(), 0);
     fake_xs_conflict(0);
-    disk_close(5, 51712);
-    rig_wait_ns(BACKEND_LINGER_NS * 2);
-    nothing_left();
+    rig_disk_close(5, 51712);
+    rig_wait_ns(RIG_LINGER_NS);
+    rig_nothing_left();
 }
 
 static void missing_right_to_write_does_not_loop(void **state)
 {
     (void)state;
     fake_xs_deny("backend");
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     (void)rig_run();
     assert_true(said("cannot be written"));
-    disk_close(5, 51712);
+    rig_disk_close(5, 51712);
     rig_wait_ns(UINT64_C(30000000000));
     assert_true(rig_xs.requests < 1000);
     assert_int_equal(rig_glue.count, 0);
     fake_xs_deny(NULL);
-    disk_rm(5, 51712);
+    rig_disk_rm(5, 51712);
     (void)rig_run();
-    nothing_left();
+    rig_nothing_left();
 }
 
 static void silent_xenstored_is_waited_for(void **state)
@@ -255,23 +256,23 @@ static void silent_xenstored_is_waited_for(void **state)
     (void)state;
     (void)rig_run();
     fake_xs_hang(true);
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     rig_wait_ns(XS_TIMEOUT_NS * 3);
     assert_int_equal(rig_glue.attaches, 0);
     fake_xs_hang(false);
     rig_wait_ns(XS_TIMEOUT_NS * 2);
     assert_int_equal(rig_glue.attaches, 1);
-    assert_string_equal(disk_state(5, 51712), "2");
-    disk_close(5, 51712);
-    rig_wait_ns(BACKEND_LINGER_NS * 2);
-    nothing_left();
+    assert_string_equal(rig_disk_state(5, 51712), "2");
+    rig_disk_close(5, 51712);
+    rig_wait_ns(RIG_LINGER_NS);
+    rig_nothing_left();
 }
 
 static void broken_xenstore_leaves_the_served_served(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
-    disk_make(6, 51712);
+    rig_disk_make(5, 51712);
+    rig_disk_make(6, 51712);
     (void)rig_run();
     *(u32 *)((u8 *)fake_xs_page() + 2048 + 12) += 5000; /* rsp_prod */
     rig_wait_ns(UINT64_C(20000000000));
@@ -292,19 +293,19 @@ static void sixteen_guests_with_eight_disks_come_and_go(void **state)
     for (u16 round = 0; round < ROUNDS; round++) {
         for (u16 g = 0; g < 16; g++) {
             for (u32 d = 0; d < 8; d++) {
-                disk_make((u16)(1 + round * 16 + g), 51712 + 16 * d);
+                rig_disk_make((u16)(1 + round * 16 + g), 51712 + 16 * d);
             }
         }
         (void)rig_run();
         assert_int_equal(rig_glue.count, 128);
         for (u16 g = 0; g < 16; g++) {
             for (u32 d = 0; d < 8; d++) {
-                assert_string_equal(disk_state((u16)(1 + round * 16 + g), 51712 + 16 * d), "2");
-                disk_close((u16)(1 + round * 16 + g), 51712 + 16 * d);
+                assert_string_equal(rig_disk_state((u16)(1 + round * 16 + g), 51712 + 16 * d), "2");
+                rig_disk_close((u16)(1 + round * 16 + g), 51712 + 16 * d);
             }
         }
-        rig_wait_ns(BACKEND_LINGER_NS * 3);
-        nothing_left();
+        rig_wait_ns(RIG_LINGER_NS);
+        rig_nothing_left();
         fake_xs_rm("backend/virtio_disk"); /* libxl removes the empty parents */
         (void)rig_run();
     }
@@ -316,7 +317,7 @@ static void idle_backend_asks_nothing(void **state)
     u64 requests;
 
     (void)state;
-    disk_make(5, 51712);
+    rig_disk_make(5, 51712);
     rig_wait_ns(UINT64_C(20000000000));
     requests = rig_xs.requests;
     rig_wait_ns(UINT64_C(600000000000));
@@ -338,14 +339,14 @@ static void random_toolstack_leaves_nothing_behind(void **state)
             case 0:
             case 1:
             case 2:
-                disk_make(fe, devid);
+                rig_disk_make(fe, devid);
                 break;
             case 3:
             case 4:
-                disk_close(fe, devid);
+                rig_disk_close(fe, devid);
                 break;
             case 5:
-                disk_rm(fe, devid);
+                rig_disk_rm(fe, devid);
                 break;
             case 6:
                 fake_xs_conflict((u32)rand() % 10);
@@ -363,7 +364,7 @@ static void random_toolstack_leaves_nothing_behind(void **state)
                 port_host_now_ns += (u64)rand() * 8;
                 break;
             default:
-                key_set(fe, devid, "virtio_disk", "irq", rand() % 2 ? "33" : "x");
+                rig_key_set(fe, devid, "virtio_disk", "irq", rand() % 2 ? "33" : "x");
                 break;
             }
             for (u32 i = 0; i < (u32)rand() % 8; i++) {
@@ -382,7 +383,7 @@ static void random_toolstack_leaves_nothing_behind(void **state)
         if (rig_xs.slots_used || rig_glue.count || fake_xs_exists("backend")) {
             fail_msg("seed %u", seed);
         }
-        nothing_left();
+        rig_nothing_left();
     }
 }
 

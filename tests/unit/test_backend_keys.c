@@ -16,14 +16,14 @@
 static void generic_virtio_device_has_a_hex_base(void **state)
 {
     (void)state;
-    key_set(5, 0, "virtio", "frontend-id", "5");
-    key_set(5, 0, "virtio", "online", "1");
-    key_set(5, 0, "virtio", "irq", "34");
-    key_set(5, 0, "virtio", "base", "0x2000200");
-    key_set(5, 0, "virtio", "type", "virtio,device2");
-    key_set(5, 0, "virtio", "transport", "mmio");
-    key_set(5, 0, "virtio", "grant_usage", "1");
-    key_set(5, 0, "virtio", "state", "1");
+    rig_key_set(5, 0, "virtio", "frontend-id", "5");
+    rig_key_set(5, 0, "virtio", "online", "1");
+    rig_key_set(5, 0, "virtio", "irq", "34");
+    rig_key_set(5, 0, "virtio", "base", "0x2000200");
+    rig_key_set(5, 0, "virtio", "type", "virtio,device2");
+    rig_key_set(5, 0, "virtio", "transport", "mmio");
+    rig_key_set(5, 0, "virtio", "grant_usage", "1");
+    rig_key_set(5, 0, "virtio", "state", "1");
     (void)rig_run();
     assert_int_equal(rig_glue.attaches, 1);
     assert_int_equal(rig_glue.request.mmio_base, 0x02000200);
@@ -54,12 +54,12 @@ static void type_of_a_generic_device_is_a_small_hex_number(void **state)
 
     for (u32 i = 0; i < ARRAY_LEN(table); i++) {
         (void)rig_setup(state);
-        key_set(5, 0, "virtio", "frontend-id", "5");
-        key_set(5, 0, "virtio", "irq", "34");
-        key_set(5, 0, "virtio", "base", "0x2000200");
-        key_set(5, 0, "virtio", "type", table[i].text);
-        key_set(5, 0, "virtio", "transport", "mmio");
-        key_set(5, 0, "virtio", "state", "1");
+        rig_key_set(5, 0, "virtio", "frontend-id", "5");
+        rig_key_set(5, 0, "virtio", "irq", "34");
+        rig_key_set(5, 0, "virtio", "base", "0x2000200");
+        rig_key_set(5, 0, "virtio", "type", table[i].text);
+        rig_key_set(5, 0, "virtio", "transport", "mmio");
+        rig_key_set(5, 0, "virtio", "state", "1");
         (void)rig_run();
         assert_int_equal(rig_glue.attaches, table[i].type != 0);
         assert_int_equal(rig_glue.request.device_type, table[i].type);
@@ -71,10 +71,10 @@ static void type_of_a_generic_device_is_a_small_hex_number(void **state)
 static void optional_keys_may_be_missing(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
-    key_set(5, 51712, "virtio_disk", "grant_usage", NULL);
-    key_set(5, 51712, "virtio_disk", "params", NULL);
-    key_set(5, 51712, "virtio_disk", "online", NULL);
+    rig_disk_make(5, 51712);
+    rig_key_set(5, 51712, "virtio_disk", "grant_usage", NULL);
+    rig_key_set(5, 51712, "virtio_disk", "params", NULL);
+    rig_key_set(5, 51712, "virtio_disk", "online", NULL);
     (void)rig_run();
     assert_int_equal(rig_glue.attaches, 1);
 }
@@ -114,21 +114,21 @@ static void wrong_keys_are_refused_and_named(void **state)
         char words[64];
 
         (void)rig_setup(state);
-        disk_make(5, 51712);
-        key_set(5, 51712, "virtio_disk", wrong[i].key, wrong[i].value);
+        rig_disk_make(5, 51712);
+        rig_key_set(5, 51712, "virtio_disk", wrong[i].key, wrong[i].value);
         (void)rig_run();
         snprintf(words, sizeof(words), "key %s ", wrong[i].key);
         if (rig_glue.attaches != 0 || !said(words) || said_count("guest 5") != 1) {
             fail_msg("%s = %s: attached %u times, said %u", wrong[i].key, wrong[i].value,
                      rig_glue.attaches, said_count(words));
         }
-        assert_false(strcmp(disk_state(5, 51712), "2") == 0);
+        assert_false(strcmp(rig_disk_state(5, 51712), "2") == 0);
     }
     (void)rig_setup(state);
     memset(long_value, 'x', sizeof(long_value));
     long_value[sizeof(long_value) - 1] = 0;
-    disk_make(5, 51712);
-    key_set(5, 51712, "virtio_disk", "params", long_value);
+    rig_disk_make(5, 51712);
+    rig_key_set(5, 51712, "virtio_disk", "params", long_value);
     (void)rig_run();
     assert_int_equal(rig_glue.attaches, 0);
     assert_true(said("key params is too long"));

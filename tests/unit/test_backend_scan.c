@@ -20,7 +20,7 @@ static void names_that_are_no_numbers_are_passed_over(void **state)
     fake_xs_set("backend/virtio_disk/5/4294967296/state", "1");
     fake_xs_set("backend/vkbd/5/1/state", "1");
     (void)rig_run();
-    disk_make(6, 1);
+    rig_disk_make(6, 1);
     (void)rig_run();
     assert_int_equal(rig_glue.attaches, 1);
 }
@@ -29,7 +29,7 @@ static void device_limit_is_said_once(void **state)
 {
     (void)state;
     for (u32 i = 0; i < DEVICES_MAX + 3; i++) {
-        disk_make((u16)(1 + i / 8), i);
+        rig_disk_make((u16)(1 + i / 8), i);
     }
     (void)rig_run();
     assert_int_equal(rig_glue.attaches, DEVICES_MAX);
@@ -39,9 +39,9 @@ static void device_limit_is_said_once(void **state)
 static void parent_directory_may_vanish_as_a_whole(void **state)
 {
     (void)state;
-    disk_make(5, 51712);
-    disk_make(5, 51728);
-    disk_make(6, 51712);
+    rig_disk_make(5, 51712);
+    rig_disk_make(5, 51728);
+    rig_disk_make(6, 51712);
     (void)rig_run();
     assert_int_equal(rig_glue.count, 3);
     fake_xs_rm("backend/virtio_disk/5");
@@ -49,7 +49,7 @@ static void parent_directory_may_vanish_as_a_whole(void **state)
     assert_int_equal(rig_glue.count, 1);
     fake_xs_rm("backend");
     (void)rig_run();
-    nothing_left();
+    rig_nothing_left();
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, rig_setup)
