@@ -136,10 +136,13 @@ static void message_send(struct front *f, const struct message *m, int fd)
     }
 }
 
-/* Read the answer to request into m; returns the descriptor that came with it, or -1. */
+/*
+ * Read the answer to request into m; returns the descriptor that came with it, or -1. The socket is
+ * a stream: header and payload may come in two pieces.
+ */
 static int message_receive(struct front *f, uint32_t request, struct message *m)
 {
-    struct iovec iov = {m, sizeof(*m)};
+    struct iovec iov = {m, HEADER_BYTES};
     char control[CMSG_SPACE(sizeof(int))];
     struct msghdr msg = {
         .msg_iov = &iov,
@@ -149,18 +152,16 @@ static int message_receive(struct front *f, uint32_t request, struct message *m)
     };
     struct pollfd p = {.fd = f->socket, .events = POLLIN};
     struct cmsghdr *c;
-    ssize_t got;
     int fd = -1;
 
     if (poll(&p, 1, REPLY_MS) != 1) {
         fail("request %u got no answer within 10 s", request);
     }
     memset(m, 0, sizeof(*m));
-    got = recvmsg(f->socket, &msg, 0);
-    if (got < HEADER_BYTES || m->request != request || (size_t)got != HEADER_BYTES + m->size ||
-        !(m->flags & FLAG_REPLY)) {
-        fail("request %u got no proper answer (%zd bytes): was the connection dropped?", request,
-             got);
+    if (recvmsg(f->socket, &msg, MSG_WAITALL) != HEADER_BYTES || m->request != request ||
+        !(m->flags & FLAG_REPLY) || m->size > sizeof(*m) - HEADER_BYTES ||
+        recv(f->socket, (uint8_t *)m + HEADER_BYTES, m->size, MSG_WAITALL) != (ssize_t)m->size) {
+        fail("request %u got no proper answer: was the connection dropped?", request);
     }
     c = CMSG_FIRSTHDR(&msg);
     if (c && c->cmsg_type == SCM_RIGHTS) {

@@ -15,7 +15,8 @@
 
 #define POLL_BUDGET    64   /* requests of one disk in one turn */
 #define CONTROL_TURNS  4096 /* turns between two looks at the sockets: 40 us idle, a few ms busy */
-#define IDLE_TURNS     64   /* idle turns between two looks at the clock */
+#define TIGHT_TURNS    64   /* idle turns before the first pause: a lone driver's next request */
+#define CLOCK_TURNS    64   /* idle turns between two looks at the clock */
 #define FDS_PER_EXPORT (2 + VQ_PER_DEVICE)
 #define WAIT_FDS_MAX   (VU_DISKS_MAX * FDS_PER_EXPORT)
 
@@ -250,7 +251,9 @@ static u32 turn(struct vu_server *server)
     for (u32 e = 0; e < server->export_count; e++) {
         struct vu_session *s = &server->export[e].session;
 
-        done += bdev_poll(s->vb.bdev);
+        if (s->vb.in_flight > 0) {
+            done += bdev_poll(s->vb.bdev);
+        }
         done += vu_session_poll(s, POLL_BUDGET);
     }
     return done;
@@ -302,33 +305,44 @@ static bool nobody_can_come(const struct vu_server *server)
     return true;
 }
 
+/* The clock is looked at seldom: its reading costs as much as a turn. */
+static bool spun_enough(const struct vu_server *server, u32 idle_turns, u64 *idle_since)
+{
+    if (server->spin_ns == 0 || server->spin_ns == VU_POLL_ALWAYS) {
+        return true;
+    }
+    if (idle_turns == TIGHT_TURNS) {
+        *idle_since = port_now_ns();
+    }
+    return idle_turns % CLOCK_TURNS == 0 && port_now_ns() - *idle_since > server->spin_ns;
+}
+
 enum status vu_server_run(struct vu_server *server, const volatile int *stop)
 {
     static const struct timespec at_once;
     u64 idle_since = 0;
     u32 idle_turns = 0;
+    bool done = nobody_can_come(server);
 
-    while (!*stop && !nobody_can_come(server)) {
+    while (!*stop && !done) {
         server->turns++;
         if (turn(server) > 0) {
             idle_turns = 0;
-            if (server->turns % CONTROL_TURNS == 0) {
-                control(server, false, &at_once);
-            }
+        } else {
+            idle_turns++;
+        }
+        if (server->turns % CONTROL_TURNS == 0) {
+            control(server, false, &at_once);
+            done = nobody_can_come(server);
+        }
+        if (idle_turns == 0 || (idle_turns < TIGHT_TURNS && server->spin_ns != 0)) {
             continue;
         }
         port_relax();
-        idle_turns++;
-        if (idle_turns == 1 && server->spin_ns != 0) {
-            idle_since = port_now_ns();
-        }
-        if (may_sleep(server) &&
-            (server->spin_ns == 0 || server->spin_ns == VU_POLL_ALWAYS ||
-             (idle_turns % IDLE_TURNS == 0 && port_now_ns() - idle_since > server->spin_ns))) {
+        if (spun_enough(server, idle_turns, &idle_since) && may_sleep(server)) {
             sleep_for_work(server);
             idle_turns = 0;
-        } else if (server->turns % CONTROL_TURNS == 0) {
-            control(server, false, &at_once);
+            done = nobody_can_come(server);
         }
     }
     return ST_OK;
