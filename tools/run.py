@@ -25,8 +25,7 @@ from tools.testbed.util import TestbedError  # noqa: E402
 
 LIMIT_S = 3600              # of the whole, a first build of Xen included
 DISK_MB = 64
-FIO_SIZE = "16M"
-DEPTHS = (1, 32)
+FIO_JOBS = ((1, "1M"), (32, "8M"))     # depth, what is written and read back
 
 # Entered with a guest waiting for it already, the image reaches InitWait without waiting for anybody.
 START_SCRIPT = f""". /testbed/lib.sh
@@ -102,10 +101,10 @@ def guest_steps(table, store, guest):
     if files != stories.FILE_SYSTEM_FILES:
         raise TestbedError(f"{files} files were compared instead of {stories.FILE_SYSTEM_FILES}")
     table.step("sfdisk, mkfs.ext4, tree, remount", "equal checksums", f"{files} files")
-    for depth in DEPTHS:
+    for depth, size in FIO_JOBS:
         before = store.stats()
         with util.progress(f"fio randwrite 4 KiB, depth {depth}, read back, crc32c"):
-            blocks = stories.fio_verified(guest, depth, size=FIO_SIZE, device="/dev/vda2",
+            blocks = stories.fio_verified(guest, depth, size=size, device="/dev/vda2",
                                           timeout=900)
         table.step(f"fio --verify=crc32c, depth {depth}", "0 errors", f"{blocks:,} requests")
         say_cost(table, depth, stories.cost(before, store.stats()))
@@ -147,7 +146,7 @@ def system(table, image):
 def start_counted(table, image):
     """Instructions and ticks from entry, from a boot that is the same every time."""
     run = scripted.run("run-start", START_SCRIPT, jobs={"none": "true\n"}, xsm="flask",
-                       payload={stories.IMAGE: image}, timeout=600)
+                       payload={stories.IMAGE: image}, smp=1, timeout=900)
     ready, announced = stories.READY.search(run.text), INIT_WAIT.search(run.text)
     if run.code != 0 or not ready or not announced:
         raise TestbedError(f"the counted start ended with code {run.code}:\n{run.text[-3000:]}")
