@@ -140,10 +140,10 @@ $(B)/host/libengine.a: $(HOST_OBJS)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(B)/host/tests/%: $(B)/host/tests/unit/%.c.o $(B)/host/libengine.a
-	$(Q)$(HOST_CC) $(HOST_CFLAGS) $^ $(HOST_LIBS) -o $@
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(HOST_LIBS) -o $@
 
 $(B)/host/tests/%: $(B)/host/tests/enum/%.c.o $(B)/host/libengine.a
-	$(Q)$(HOST_CC) $(HOST_CFLAGS) $^ $(HOST_LIBS) -o $@
+	$(Q)$(HOST_CC) $(HOST_CFLAGS) $(filter %.o,$^) $(filter %.a,$^) $(HOST_LIBS) -o $@
 
 .PRECIOUS: $(B)/host/%.c.o
 .PHONY: host-tests
@@ -228,6 +228,7 @@ setup: ## install the packages that building and testing need (Debian 12 or 13)
 	$(Q)tools/setup.sh
 
 test: ## all tests: unit, tools, check, system; T=NAME for some, UNIT=1 without the test bed
+	$(Q)tools/setup.sh
 	$(Q)$(PYTHON) tools/run_tests.py $(if $(T),-k $(T)) $(if $(UNIT),--unit-only)
 
 run: ## from nothing to a table: packages, image, Xen, a stock guest's verified I/O on our disk
