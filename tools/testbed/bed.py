@@ -278,10 +278,7 @@ class Bed:
         if self.dom0 and self.machine.alive():
             try:
                 if not self.dom0.busy():
-                    text = self.dom0.run("cd /var/log/xen/console && for f in guest-*; do "
-                                         "[ -f $f ] && echo \"==> $f\" && tail -n 400 $f; "
-                                         "done; true", timeout=20)
-                    (self.log_dir / "guests-console.log").write_text(text)
+                    self._save_consoles()
                     self.dom0.start("poweroff -f")
                     self.machine.wait(15)
             except TestbedError as err:
@@ -294,6 +291,13 @@ class Bed:
         if self.dom0:
             self.dom0.close()
             self.dom0 = None
+
+    def _save_consoles(self):
+        """Append what the domains printed to guests-console.log on this side."""
+        text = self.dom0.run("cd /var/log/xen/console && for f in guest-*; do [ -f $f ] && "
+                             "echo \"==> $f\" && tail -n 400 $f; done; true", timeout=60)
+        with open(self.log_dir / "guests-console.log", "a") as out:
+            out.write(text)
 
     def console_text(self):
         """Return what Xen and Dom0 printed on the machine's console."""
@@ -414,6 +418,7 @@ class Bed:
             elif isinstance(domain, Guest):
                 domain.release()
         self.domains = {}
+        self._save_consoles()
         self.dom0.run("for id in $(xl list | sed 1,2d | awk '{print $2}'); do xl destroy $id; "
                       "done; rm -f /var/log/xen/console/guest-*.log; modprobe -r brd; true",
                       timeout=XL_TIMEOUT_S)
