@@ -474,26 +474,100 @@ static COLD u32 span_append(struct virtq *vq, struct vq_chain *chain, u32 count,
     return hole_append(chain, count, bytes);
 }
 
+/** How far the walk is; lives in registers. */
+struct walk {
+    const u8 *table; /* where descriptors are read; NULL: entry by entry through gmem */
+    const struct gmem_line *lines;
+    u32 entries; /* of the table */
+    u32 left;    /* descriptors the chain may still have */
+    u32 count;   /* spans so far */
+    u32 read_count;
+    u64 read_bytes;
+    u64 bytes;     /* of the direction the walk is in */
+    u64 direction; /* DESC_WORD(VIRTQ_DESC_F_WRITE) once a writable descriptor was seen */
+    bool in_table; /* in the indirect one */
+};
+
+/** The readable part ends here. */
+static inline void walk_turn(struct virtq *vq, struct walk *w)
+{
+    w->direction = DESC_WORD(VIRTQ_DESC_F_WRITE);
+    w->lines = vq->gm->line[GMEM_WRITE];
+    w->read_count = w->count;
+    w->read_bytes = w->bytes;
+    w->bytes = 0;
+}
+
+/** Add one descriptor to the chain. ST_OK; ST_PROTO; ST_AGAIN when no window is free. */
+static inline enum status walk_desc(struct virtq *vq, struct vq_chain *chain, struct walk *w,
+                                    u64 addr, u64 word)
+{
+    u32 len = VIRTQ_DESC_LEN(word);
+
+    if (w->left-- == 0) {
+        return malformed(vq, "a chain is longer than the queue", chain->head);
+    }
+    if ((word ^ w->direction) & DESC_WORD(VIRTQ_DESC_F_WRITE)) {
+        if (w->direction) {
+            return malformed(vq, "a device-readable descriptor follows a writable one", addr);
+        }
+        walk_turn(vq, w);
+    }
+    w->bytes += len;
+    if (len == 0) { /* adds nothing */
+        return ST_OK;
+    }
+    if (__builtin_expect(w->count < VQ_SPAN_MAX, 1) &&
+        __builtin_expect(gmem_line_borrow(&w->lines[addr / WINDOW_BYTES % GMEM_LINES], addr, len,
+                                          &chain->span[w->count]),
+                         1)) {
+        w->count++;
+        return ST_OK;
+    }
+    w->count = span_append(vq, chain, w->count, addr, len, w->direction ? GMEM_WRITE : GMEM_READ);
+    w->table = w->in_table ? NULL : w->table; /* it was only borrowed */
+    return w->count > 0 ? ST_OK : ST_AGAIN;
+}
+
+/** Sort out which spans are readable. */
+static inline void walk_finish(struct virtq *vq, struct vq_chain *chain, struct walk *w)
+{
+    if (!w->direction) {
+        walk_turn(vq, w);
+    }
+    if (__builtin_expect(chain->held > 0, 0)) {
+        hold_so_far(vq, chain, w->count);
+        if ((chain->flaws & VQ_FLAW_CUT) && w->bytes > 0 && w->read_count == w->count) {
+            w->read_count--; /* the last span was taken over by a writable one */
+        }
+    }
+    chain->read_bytes = w->read_bytes;
+    chain->write_bytes = w->bytes;
+    chain->read_count = (u16)w->read_count;
+    chain->write_count = (u16)(w->count - w->read_count);
+    chain->desc_count = (u16)(vq->mask + 1u - w->left);
+}
+
 /**
  * Follow the chain from head, bounded by counting: a chain has at most as many descriptors as the
  * queue [VIRTIO 2.7.5.3.1]. ST_OK; ST_PROTO when it is malformed; ST_AGAIN when no window is free.
  */
 static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u32 head)
 {
-    const struct gmem_line *lines = vq->gm->line[GMEM_READ];
-    const u8 *table = vq->desc_flat;
-    u32 size = (u32)vq->mask + 1;
-    u32 entries = size, left = size, index = head, count = 0, read_count = 0;
-    u64 read_bytes = 0, bytes = 0; /* bytes: of the direction the walk is in */
-    u64 direction = 0;             /* VIRTQ_DESC_F_WRITE once a writable descriptor was seen */
-    bool in_table = false;
+    struct walk w = {
+        .table = vq->desc_flat,
+        .lines = vq->gm->line[GMEM_READ],
+        .entries = vq->mask + 1u,
+        .left = vq->mask + 1u,
+    };
+    u32 index = head;
 
     vq->walk.table = vq->desc_addr;
     for (;;) {
-        const u8 *at =
-            table ? table + index * sizeof(struct virtq_desc) : entry_copy(vq, chain, count, index);
+        const u8 *at = w.table ? w.table + index * sizeof(struct virtq_desc)
+                               : entry_copy(vq, chain, w.count, index);
+        enum status st;
         u64 addr, word;
-        u32 len;
 
         if (!at) {
             return vq->walk.status;
@@ -501,71 +575,29 @@ static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u
         addr = load_u64(at); /* each word read once */
         word = load_u64(at + sizeof(u64));
         if (word & DESC_WORD(VIRTQ_DESC_F_INDIRECT)) {
-            enum status st = walk_into_table(vq, addr, word, in_table);
-
+            st = walk_into_table(vq, addr, word, w.in_table);
             if (st != ST_OK) {
                 return st;
             }
-            in_table = true;
-            table = vq->walk.flat;
-            entries = vq->walk.entries;
+            w.in_table = true;
+            w.table = vq->walk.flat;
+            w.entries = vq->walk.entries;
             index = 0;
             continue;
         }
-        if (left-- == 0) {
-            return malformed(vq, "a chain is longer than the queue", head);
-        }
-        if ((word ^ direction) & DESC_WORD(VIRTQ_DESC_F_WRITE)) {
-            if (direction) {
-                return malformed(vq, "a device-readable descriptor follows a writable one", index);
-            }
-            direction = DESC_WORD(VIRTQ_DESC_F_WRITE);
-            lines = vq->gm->line[GMEM_WRITE];
-            read_count = count;
-            read_bytes = bytes;
-            bytes = 0;
-        }
-        len = VIRTQ_DESC_LEN(word);
-        bytes += len;
-        if (len != 0) { /* an empty descriptor adds nothing */
-            if (__builtin_expect(count < VQ_SPAN_MAX &&
-                                     gmem_line_borrow(&lines[addr / WINDOW_BYTES % GMEM_LINES],
-                                                      addr, len, &chain->span[count]),
-                                 1)) {
-                count++;
-            } else {
-                count =
-                    span_append(vq, chain, count, addr, len, direction ? GMEM_WRITE : GMEM_READ);
-                if (count == 0) {
-                    return ST_AGAIN;
-                }
-                table = in_table ? NULL : table; /* it was only borrowed */
-            }
+        st = walk_desc(vq, chain, &w, addr, word);
+        if (__builtin_expect(st != ST_OK, 0)) {
+            return st;
         }
         if (!(word & DESC_WORD(VIRTQ_DESC_F_NEXT))) {
             break;
         }
         index = VIRTQ_DESC_NEXT(word);
-        if (index >= entries) {
+        if (index >= w.entries) {
             return malformed(vq, "next is outside the table", index);
         }
     }
-    if (!direction) {
-        read_count = count;
-        read_bytes = bytes;
-        bytes = 0;
-    }
-    if (__builtin_expect(chain->held > 0, 0)) {
-        hold_so_far(vq, chain, count);
-        if ((chain->flaws & VQ_FLAW_CUT) && bytes > 0 && read_count == count) {
-            read_count--; /* the last span was taken over by a writable one */
-        }
-    }
-    chain->read_bytes = read_bytes;
-    chain->write_bytes = bytes;
-    chain->read_count = (u16)read_count;
-    chain->write_count = (u16)(count - read_count);
-    chain->desc_count = (u16)(size - left);
+    walk_finish(vq, chain, &w);
     return ST_OK;
 }
 
