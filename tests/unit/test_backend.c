@@ -285,7 +285,7 @@ static void broken_xenstore_leaves_the_served_served(void **state)
 
 /* --- many ------------------------------------------------------------------------------------ */
 
-#define ROUNDS 4
+#define ROUNDS 2
 
 static void sixteen_guests_with_eight_disks_come_and_go(void **state)
 {
@@ -328,7 +328,7 @@ static void idle_backend_asks_nothing(void **state)
 static void random_toolstack_leaves_nothing_behind(void **state)
 {
     (void)state;
-    for (u32 seed = 1; seed <= 40; seed++) {
+    for (u32 seed = 1; seed <= 15; seed++) {
         (void)rig_setup(state);
         srand(seed);
         for (u32 turn = 0; turn < 400; turn++) {
