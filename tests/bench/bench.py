@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """bench.py - the hosted engine beside its peers, in one run, with the same client on the same CPUs.
 
-  tests/bench/bench.py [--rounds N] [--seconds S] [--no-callgrind] [--no-plot]
+  tests/bench/bench.py [--rounds N] [--seconds S] [--no-callgrind] [--docs]
 
 On a shared machine only medians of good moments and exact counts mean something, so:
   - servers and depths alternate in rounds; while one is measured the others are stopped (SIGSTOP);
@@ -10,7 +10,7 @@ On a shared machine only medians of good moments and exact counts mean something
     classed near or far by it and compared only inside one class;
   - a server's figure is the best median (p50) of its samples in the class; ratios are of those.
 Nothing here fails on time. Writes build/results/bench.json and, where matplotlib is installed,
-build/results/bench.svg; docs/performance.md explains the figures.
+build/results/bench.svg. With --docs the table and the plot of docs/performance.md are renewed.
 """
 
 import argparse
@@ -401,12 +401,52 @@ def plot(rows, path):
     figure.savefig(path, metadata={"Date": None})
 
 
+# The goals: name, what is best, and the goal.
+GOALS = (
+    ("arm64 instructions per 4k read without copy", 150),
+    ("arm64 instructions per 4k read with copy", 560),
+    ("arm64 instructions jitter", 0),
+    ("arm64 instructions per idle queue", 12),
+    ("arm64 ratio depth 64 to depth 8", 1.05),
+    ("ratio dpdk instructions per 4k read without copy", 0.45),
+    ("ratio dpdk p50 qd1", 0.90),
+    ("ratio qsd-null p50 qd1", 0.30),
+    ("ratio dpdk p50 qd32", 0.60),
+    ("ratio qsd-null p50 qd32", 0.33),
+)
+MARKS = ("<!-- table: make bench -->\n", "<!-- end of table -->\n")
+
+
+def docs_table(rows):
+    """Return the goals with what was measured, as Markdown."""
+    found = {r["name"]: r for r in rows}
+    lines = ["| figure | measured | goal | how |", "|---|---|---|---|"]
+    for name, goal in GOALS:
+        row = found.get(name)
+        value = f"{row['value']:g}" if row else "not measured"
+        lines.append(f"| {name} | {value} | {goal:g} | {row['how'] if row else ''} |")
+    medians = [r for r in rows if re.search(r" p50 qd\d+ (near|far)$", r["name"])
+               and not r["name"].startswith("ratio")]
+    lines += ["", "| server and depth | ns per request |", "|---|---|"]
+    lines += [f"| {r['name']} | {r['value']:g} |" for r in medians]
+    return "\n".join(lines) + "\n"
+
+
+def docs_renew(rows):
+    """Put the table and the plot into docs/."""
+    page = ROOT / "docs/performance.md"
+    before, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    page.write_text(before + MARKS[0] + docs_table(rows) + MARKS[1] + after, encoding="utf-8")
+    plot(rows, ROOT / "docs/performance.svg")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="rounds of samples (7)")
     parser.add_argument("--seconds", type=float, default=0.4, help="length of a sample (0.4)")
     parser.add_argument("--no-callgrind", action="store_true", help="leave out exact counts")
-    parser.add_argument("--no-plot", action="store_true", help="leave out the plot")
+    parser.add_argument("--docs", action="store_true", help="renew docs/performance.md")
     options = parser.parse_args()
     shm = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="caisson-bench-", dir=shm) as name:
@@ -421,8 +461,9 @@ def main():
             rows += count_rows(folder)
     results.write("bench", rows)
     print(results.table(rows))
-    if not options.no_plot:
-        plot(rows, ROOT / "build/results/bench.svg")
+    plot(rows, ROOT / "build/results/bench.svg")
+    if options.docs:
+        docs_renew(rows)
 
 
 if __name__ == "__main__":
