@@ -273,9 +273,19 @@ static void on_detach(void *ctx, void *handle)
     }
 }
 
+/** A guest that dies without a word of the toolstack's is noticed by its event channels. */
+static bool on_alive(void *ctx, void *handle)
+{
+    const struct device *device = handle;
+
+    (void)ctx;
+    return ioreq_guest_alive(&device->guest->server);
+}
+
 const struct backend_ops attach_backend_ops = {
     .attach = on_attach,
     .detach = on_detach,
+    .alive = on_alive,
 };
 
 /* --- pollers: trapped accesses --------------------------------------------------------------- */
