@@ -25,7 +25,7 @@ LICENCE = "SPDX-License-Identifier: BSD-2-Clause"
 
 C_CODE = (".c", ".h")
 CODE = (".c", ".h", ".S", ".lds", ".py", ".sh", ".te", ".mk")
-SEEDS = "tests/fuzz/seeds/"  # inputs for machines, whatever their bytes look like
+SEEDS = "tests/fuzz/seeds/"  # inputs for programs, not text
 SHIPPED = ("start/", "drivers/", "virtio/", "blk/")
 ENGINE = ("start/base/", "virtio/", "blk/")
 

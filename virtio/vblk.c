@@ -402,20 +402,20 @@ static void queue_show(struct vblk *vb, u16 queue)
 u32 vblk_work(struct vblk *vb, u32 budget)
 {
     u16 count = vb->vdev.queue_count;
+    u16 queue = vb->queue_next; /* every queue is the first one in its turn */
     u32 work = 0;
 
     if (vb->in_flight > 0) {
         work += bdev_poll(vb->bdev);
         work += drain(vb);
     }
+    vb->queue_next = queue + 1u < count ? (u16)(queue + 1) : 0;
     for (u16 i = 0; i < count && vb->vdev.live; i++) {
-        u16 queue = (u16)((vb->queue_next + i) % count);
-
         virtq_kick_disable(&vb->vdev.queue[queue].vq);
         work += queue_poll(vb, queue, work < budget ? budget - work : 0);
+        queue = queue + 1u < count ? (u16)(queue + 1) : 0;
     }
-    vb->queue_next = (u16)((vb->queue_next + 1) % count);
-    for (u16 queue = 0; queue < count; queue++) {
+    for (queue = 0; queue < count; queue++) {
         queue_show(vb, queue);
     }
     return work;
