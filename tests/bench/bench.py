@@ -56,6 +56,7 @@ class Peer:
         deadline = time.monotonic() + START_LIMIT_S
         while not pathlib.Path(self.socket).exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.end()
                 raise RuntimeError(f"{name} did not start: {' '.join(map(str, argv))}")
             time.sleep(0.02)
         self.stop()  # until it is its turn: all of them spin on the same CPU
@@ -108,22 +109,28 @@ def caisson_argv(socket, poll="always"):
             f"--socket-path={socket}"]
 
 
-def start_peers(folder):
-    """Start every server there is on this machine; returns them, ours first."""
+def start_peers(folder, stack):
+    """Start every server there is on this machine; returns them, ours first. The stack ends them."""
     pinned = ["taskset", "-c", SERVER_CPU]
-    peers = [Peer("caisson", pinned + caisson_argv(folder / "caisson"), folder / "caisson")]
+    peers = []
+
+    def start(name, argv, socket, fill=True):
+        peers.append(Peer(name, argv, socket, fill))
+        stack.callback(peers[-1].end)
+
+    start("caisson", pinned + caisson_argv(folder / "caisson"), folder / "caisson")
     if (HOST / "peer-dpdk").exists():
-        peers.append(Peer("dpdk", [HOST / "peer-dpdk", folder / "dpdk", DISK_MIB, SERVER_CPU],
-                          folder / "dpdk"))
+        start("dpdk", [HOST / "peer-dpdk", folder / "dpdk", DISK_MIB, SERVER_CPU],
+              folder / "dpdk")
     else:
         print("bench: no DPDK peer: install libdpdk-dev (tools/setup.sh bench) to compare with it")
     if shutil.which("qemu-storage-daemon"):
         sock = folder / "qsd"
-        peers.append(Peer("qsd-null", pinned + [
+        start("qsd-null", pinned + [
             "qemu-storage-daemon", "--object", "iothread,id=iot0,poll-max-ns=1000000000",
             "--blockdev", "driver=null-co,node-name=n0,size=1073741824,read-zeroes=off", "--export",
             f"type=vhost-user-blk,id=e0,node-name=n0,addr.type=unix,addr.path={sock},"
-            "writable=on,num-queues=1,iothread=iot0"], sock, fill=False))
+            "writable=on,num-queues=1,iothread=iot0"], sock, fill=False)
     else:
         print("bench: no qemu-storage-daemon: install qemu-utils (tools/setup.sh bench)")
     return peers
@@ -452,9 +459,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="caisson-bench-", dir=shm) as name:
         folder = pathlib.Path(name)
         with contextlib.ExitStack() as stack:
-            peers = start_peers(folder)
-            for peer in peers:
-                stack.callback(peer.end)
+            peers = start_peers(folder, stack)
             sample_all(peers, options.rounds, options.seconds)
         rows = ratio_rows(peers) + arm64_rows()
         if not options.no_callgrind:
