@@ -63,7 +63,8 @@ ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fpie -fvisibility=hidden -mgenera
 	-fno-asynchronous-unwind-tables -isystem $(PICOLIBC)/include \
 	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -flto
 comma       := ,
-ARM_LDFLAGS := -flto-partition=one -nostdlib -static-pie $(addprefix -Wl$(comma),--no-dynamic-linker \
+ARM_LDFLAGS := -flto-partition=one -nostdlib -static-pie \
+	$(addprefix -Wl$(comma),--no-dynamic-linker \
 	-znoexecstack -zmax-page-size=4096 --gc-sections --build-id=none --fatal-warnings)
 
 HOST_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -78,12 +79,14 @@ all: $(B)/caisson.img ## build the image: build/caisson.img (kernel= for xl) and
 ARM_OBJS := $(patsubst %,$(B)/arm/%.o,$(IMAGE_SRCS))
 
 $(B)/include/xen:
-	$(Q)test -r $(XEN_HEADERS)/xen.h || { echo "no $(XEN_HEADERS)/xen.h: run tools/setup.sh"; exit 1; }
+	$(Q)test -r $(XEN_HEADERS)/xen.h || \
+		{ echo "no $(XEN_HEADERS)/xen.h: run tools/setup.sh"; exit 1; }
 	$(Q)mkdir -p $(@D) && ln -sfn $(XEN_HEADERS) $@
 
 $(B)/include/libfdt:
 	$(Q)test -r /usr/include/libfdt.h || { echo "no libfdt.h: run tools/setup.sh"; exit 1; }
-	$(Q)mkdir -p $@ && for h in libfdt.h libfdt_env.h fdt.h; do ln -sfn /usr/include/$$h $@/$$h; done
+	$(Q)mkdir -p $@
+	$(Q)for h in libfdt.h libfdt_env.h fdt.h; do ln -sfn /usr/include/$$h $@/$$h; done
 
 HEADERS := $(B)/include/xen $(B)/include/libfdt
 
@@ -185,13 +188,14 @@ $(B)/check/lint/%.ok: % .clang-tidy Makefile | $(HEADERS)
 	$(Q)touch $@
 
 .PHONY: check check-format check-layers check-tidy check-warnings check-lint
-check: check-format check-layers check-tidy check-warnings check-lint ## format, includes, style, warnings of gcc and clang, lint
+check: check-format check-layers check-tidy check-warnings check-lint ## format, layers, style, lint
 
 check-format:
 	$(Q)mkdir -p $(B)/check
 	$(Q)bad=0; for f in $$(git ls-files '*.c' '*.h'); do \
 		$(CLANG_FORMAT) $$f | cmp - $$f >$(B)/check/format || { bad=1; \
-			echo "$$f:$$(sed 's/.*line //' $(B)/check/format): not in the house format: make format"; }; \
+			echo "$$f:$$(sed 's/.*line //' $(B)/check/format):" \
+				"not in the house format: make format"; }; \
 	done; exit $$bad
 
 check-layers:
@@ -243,7 +247,7 @@ fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz 
 		$(wildcard tests/fuzz/seeds/$(F))
 
 .PHONY: bench-icount
-bench-icount: $(B)/caisson.img ## instructions per request, deterministic, beside Linux xen-blkback (TWICE=1: two runs)
+bench-icount: $(B)/caisson.img ## instructions per request beside Linux xen-blkback (TWICE=1: twice)
 	$(Q)tools/setup.sh
 	$(Q)$(PYTHON) tools/bench_icount.py $(if $(TWICE),--twice)
 

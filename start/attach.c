@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * attach.c - see attach.h. What a guest can make fail here is refused with one line that names it; the
- * toolstack then gives up on that guest, and nobody else notices.
+ * attach.c - see attach.h. What a guest can make fail here is refused with one line that names it;
+ * the toolstack then gives up on that guest, and nobody else notices.
  */
 #include "start/attach.h"
 
@@ -157,7 +157,8 @@ static enum status device_start(struct attach *attach, struct device *device,
         return st;
     }
     device_init(attach, device, request);
-    st = ioreq_range_add(&device->guest->server, device->mmio_base, VMMIO_BYTES, device_mmio, device);
+    st = ioreq_range_add(&device->guest->server, device->mmio_base, VMMIO_BYTES, device_mmio,
+                         device);
     if (st != ST_OK) {
         log_error("%s: cannot claim the register window (%s)", device->name, status_name(st));
         (void)vblk_shutdown(&device->blk);

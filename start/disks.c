@@ -53,7 +53,8 @@ static enum status place_initrd(const struct config_disk *want, const struct mem
         return ST_RANGE;
     }
     if (place->bytes != bytes) {
-        log_warn("disk '%s': the last %" PRIu64 " bytes of the initrd are no whole sector: not served",
+        log_warn("disk '%s': the last %" PRIu64
+                 " bytes of the initrd are no whole sector: not served",
                  want->name, bytes - place->bytes);
     }
     return ST_OK;
@@ -97,7 +98,8 @@ static enum status disk_make(struct disks *disks, const struct config_disk *want
                  want->read_only);
     disks->count++;
     log_info("disk '%s': %" PRIu64 " KiB of %s%s", disk->name, place.bytes >> 10,
-             want->source == DISK_ZEROES ? "zeroes" : "initrd", want->read_only ? ", read-only" : "");
+             want->source == DISK_ZEROES ? "zeroes" : "initrd",
+             want->read_only ? ", read-only" : "");
     return ST_OK;
 }
 
@@ -108,9 +110,10 @@ enum status disks_init(struct disks *disks, const struct config *config, struct 
 
     disks->count = 0;
     if (config->disk_count == 0 && initrd->bytes == 0) {
-        snprintf(why, CONFIG_WHY_MAX,
-                 "no disk: the domain has no initrd (ramdisk= in its xl config) and its bootargs name "
-                 "no disk=NAME,size=64M");
+        snprintf(
+            why, CONFIG_WHY_MAX,
+            "no disk: the domain has no initrd (ramdisk= in its xl config) and its bootargs name "
+            "no disk=NAME,size=64M");
         return ST_NOENT;
     }
     if (config->disk_count == 0) {

@@ -25,16 +25,16 @@ struct disks {
 
 /**
  * Make every disk of config: pieces of the initrd stay where they are, zeroes are taken from map.
- * initrd->bytes is 0 when the domain has none. A configuration without disks and with an initrd makes
- * one disk of it, named "initrd".
- * ST_OK; ST_NOENT, ST_RANGE or ST_FULL with a sentence in why[CONFIG_WHY_MAX].
+ * initrd->bytes is 0 when the domain has none. A configuration without disks and with an initrd
+ * makes one disk of it, named "initrd". ST_OK; ST_NOENT, ST_RANGE or ST_FULL with a sentence in
+ * why[CONFIG_WHY_MAX].
  */
 enum status disks_init(struct disks *disks, const struct config *config, struct memmap *map,
                        const struct memrange *initrd, char *why);
 
 /**
- * Open the disk called name; *write says whether the guest may write and is cleared when the disk is
- * read-only. "" opens the only disk there is. ST_OK; ST_NOENT when there is none of that name;
+ * Open the disk called name; *write says whether the guest may write and is cleared when the disk
+ * is read-only. "" opens the only disk there is. ST_OK; ST_NOENT when there is none of that name;
  * ST_ACCES when somebody else writes it, or reads it and *write is set.
  */
 enum status disk_open(struct disks *disks, const char *name, bool *write, struct disk **disk);

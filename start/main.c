@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * main.c - the composition root: what comes alive, in which order. The only file that knows everyone.
+ * main.c - the composition root: what comes alive, in which order. The only file that knows
+ * everyone.
  *
  * What is missing at start ends the domain with one sentence that names the cure. What goes wrong
  * later, with a guest, ends that guest's device.
@@ -96,7 +97,8 @@ static void fdt_init(struct machine *m, u64 dtb)
                  "no device tree: there is no FDT magic at 0x%" PRIx64 ", which x0 named", dtb);
         refuse_to_start(sentence);
     }
-    need(mmu_map(dtb, bytes, MMU_RODATA), "the device tree lies over the image or outside of memory");
+    need(mmu_map(dtb, bytes, MMU_RODATA),
+         "the device tree lies over the image or outside of memory");
     need(fdt_scan_init(&m->fdt, (const void *)(uintptr_t)dtb, bytes), m->fdt.why);
 }
 
@@ -154,7 +156,8 @@ static void memory_init(struct machine *m, u64 dtb)
         refuse_to_start("/chosen: linux,initrd-start and -end name an initrd outside of memory");
     }
     need(memmap_reserve(&m->memory, initrd.base, initrd.bytes), "no room for the initrd");
-    need(mmu_map(initrd.base, initrd.bytes, MMU_DATA), "the initrd lies over the image or the tree");
+    need(mmu_map(initrd.base, initrd.bytes, MMU_DATA),
+         "the initrd lies over the image or the tree");
     m->initrd = (struct memrange){initrd.base, initrd.bytes};
 }
 
@@ -214,8 +217,9 @@ static void extended_init(struct machine *m)
         }
     }
     if (count == 0) {
-        refuse_to_start("/hypervisor: no extended region to map guests' pages in: Xen 4.16 or newer "
-                        "writes reg[1..]");
+        refuse_to_start(
+            "/hypervisor: no extended region to map guests' pages in: Xen 4.16 or newer "
+            "writes reg[1..]");
     }
     need(extregion_init(used, count), "/hypervisor: extended regions overlap");
 }
@@ -241,7 +245,8 @@ static void console_notify(void *ctx)
     (void)evtchn_send(m->console_port);
 }
 
-/** A page the toolstack set up for us, such as the console ring: mapped, or NULL when there is none. */
+/** A page the toolstack set up for us, such as the console ring: mapped, or NULL when there is
+ * none. */
 static void *toolstack_page(enum xen_param frame, enum xen_param event, u32 *port)
 {
     u64 pfn, evtchn;
@@ -257,8 +262,7 @@ static void *toolstack_page(enum xen_param frame, enum xen_param event, u32 *por
 
 static void console_init(struct machine *m)
 {
-    void *page =
-        toolstack_page(XEN_PARAM_CONSOLE_PFN, XEN_PARAM_CONSOLE_EVTCHN, &m->console_port);
+    void *page = toolstack_page(XEN_PARAM_CONSOLE_PFN, XEN_PARAM_CONSOLE_EVTCHN, &m->console_port);
 
     if (page) {
         m->console_ring = console_ring_init(page, console_notify, m) == ST_OK;
@@ -271,8 +275,9 @@ static void xenstore_init(struct machine *m)
     void *page = toolstack_page(XEN_PARAM_STORE_PFN, XEN_PARAM_STORE_EVTCHN, &port);
 
     if (!page) {
-        refuse_to_start("no xenstore: the toolstack gave this domain no xenstore page; start it with xl, "
-                        "or dom0less with xen,enhanced and init-dom0less in Dom0");
+        refuse_to_start(
+            "no xenstore: the toolstack gave this domain no xenstore page; start it with xl, "
+            "or dom0less with xen,enhanced and init-dom0less in Dom0");
     }
     xs_init(&m->xs, page, port);
 }
@@ -345,7 +350,8 @@ static void hello(void)
 {
     u32 major = 0, minor = 0;
 
-    need(xen_version(&major, &minor), "there is no Xen under us: this image is a kernel for a Xen guest");
+    need(xen_version(&major, &minor),
+         "there is no Xen under us: this image is a kernel for a Xen guest");
     log_info("Caisson on Xen %u.%u, image at 0x%" PRIxPTR ", %u KiB", major, minor,
              (uintptr_t)image_start, (u32)((image_end - image_start) >> 10));
 }
@@ -355,29 +361,30 @@ _Noreturn void start_c(u64 dtb)
     struct machine *m = &machine;
     static char why[CONFIG_WHY_MAX];
 
-    log_init();                               /* words are kept until a console comes     */
+    log_init(); /* words are kept until a console comes     */
     trap_set_halt(halt);
     trap_set_flush(console_flush);
     (void)console_hyp_init(xen_console_write); /* dom0less, debug builds: from the first line */
     need(clock_init(), "CNTFRQ_EL0 holds nonsense: the firmware did not set it");
-    console_init(m);                          /* what xl console shows                    */
+    console_init(m); /* what xl console shows                    */
     hello();
-    fdt_init(m, dtb);                         /* what machine is this                     */
+    fdt_init(m, dtb); /* what machine is this                     */
     config_init(m);
     uart_init(m);
-    memory_init(m, dtb);                      /* our RAM and who has it                   */
+    memory_init(m, dtb); /* our RAM and who has it                   */
     need(fdt_scan_hypervisor(&m->fdt, &m->hypervisor), m->fdt.why);
-    interrupts_init(m);                       /* v2 or v3, as the tree says               */
-    xen_init(m);                              /* shared info, event channels, grants      */
-    xenstore_init(m);                         /* xenstore client                          */
+    interrupts_init(m); /* v2 or v3, as the tree says               */
+    xen_init(m);        /* shared info, event channels, grants      */
+    xenstore_init(m);   /* xenstore client                          */
     (void)trap_selftest(m->config.selftest);
-    (void)xen_privilege_probe();              /* what may we do here, and the cure        */
+    (void)xen_privilege_probe(); /* what may we do here, and the cure        */
     need(disks_init(&m->disks, &m->config, &m->memory, &m->initrd, why), why);
     attach_init(&m->attach, &m->disks);
     backend_init(&m->backend, &m->xs, &attach_backend_ops, &m->attach);
     m->report = (struct report){.attach = &m->attach, .loop = &m->loop};
     command_init(&m->commands, &m->report);
     pollers_init(m);
-    log_info("ready after %" PRIu64 " ticks of %" PRIu64 " Hz", clock_ticks() - boot_ticks, clock_hz());
-    poll_forever(&m->loop);                   /* does not return                          */
+    log_info("ready after %" PRIu64 " ticks of %" PRIu64 " Hz", clock_ticks() - boot_ticks,
+             clock_hz());
+    poll_forever(&m->loop); /* does not return                          */
 }

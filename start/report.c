@@ -18,7 +18,8 @@ static void report_image(const struct report *report)
              " guests=%" PRIu32 " devices=%" PRIu32,
              attach->attached, attach->detached, attach->refused, attach->serving_count,
              attach->active_count);
-    log_info("stats loop turns=%" PRIu64 " busy=%" PRIu64 " sleeps=%" PRIu64 " spurious_irqs=%" PRIu64,
+    log_info("stats loop turns=%" PRIu64 " busy=%" PRIu64 " sleeps=%" PRIu64
+             " spurious_irqs=%" PRIu64,
              loop->turns, loop->busy_turns, loop->sleeps, report->spurious_irqs);
 }
 
@@ -63,8 +64,9 @@ void report_held(const struct report *report)
     struct gmem_foreign_stats memory;
 
     gmem_foreign_stats(&memory);
-    log_info("stats held guests=%" PRIu32 " devices=%" PRIu32 " requests=%" PRIu32 " windows=%" PRIu32
-             " pages=%" PRIu32 " ports=%" PRIu32 " grants=%" PRIu32 " region_kib=%" PRIu64,
+    log_info("stats held guests=%" PRIu32 " devices=%" PRIu32 " requests=%" PRIu32
+             " windows=%" PRIu32 " pages=%" PRIu32 " ports=%" PRIu32 " grants=%" PRIu32
+             " region_kib=%" PRIu64,
              report->attach->serving_count, report->attach->active_count,
              report->attach->pool.in_flight, memory.windows_used, memory.pages_mapped,
              evtchn_open_count(), gnttab_mapped_count(), extregion_used_bytes() >> 10);

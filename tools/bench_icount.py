@@ -4,8 +4,8 @@
 
 One deterministic boot (QEMU counts instructions; one virtual nanosecond is one instruction of all
 CPUs together): Xen with FLASK, Dom0, this image in a DomU, Linux xen-blkback in a DomU, and one
-stock Linux guest with a disk of each, both ramdisks of the same size. fio in the guest does the same
-jobs on both, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and the
+stock Linux guest with a disk of each, both ramdisks of the same size. fio in the guest does the
+same jobs on both, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and the
 back end together. Two runs give the same figures; --twice shows it.
 
   tools/bench_icount.py [--twice] [--spin US]     writes build/results/bench-icount.json

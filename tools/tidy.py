@@ -26,6 +26,7 @@ LICENCE = "SPDX-License-Identifier: BSD-2-Clause"
 C_CODE = (".c", ".h")
 CODE = (".c", ".h", ".S", ".lds", ".py", ".sh", ".te", ".mk")
 SEEDS = "tests/fuzz/seeds/"  # inputs for programs, not text
+PICTURE = ".svg"  # written by a plotting library
 SHIPPED = ("start/", "drivers/", "virtio/", "blk/")
 ENGINE = ("start/base/", "virtio/", "blk/")
 
@@ -220,7 +221,7 @@ def scan(names, places):
     found, sizes, warnings = [], {}, []
     for name in names:
         data = (tree.ROOT / name).read_bytes()
-        if name.startswith(SEEDS) or not is_text(data):
+        if name.startswith(SEEDS) or name.endswith(PICTURE) or not is_text(data):
             continue
         try:
             text = data.decode("utf-8")

@@ -274,7 +274,7 @@ static void broken_xenstore_leaves_the_served_served(void **state)
     rig_disk_make(5, 51712);
     rig_disk_make(6, 51712);
     (void)rig_run();
-    *(u32 *)((u8 *)fake_xs_page() + 2048 + 12) += 5000; /* rsp_prod */
+    *(u32 *)(void *)((u8 *)fake_xs_page() + 2048 + 12) += 5000; /* rsp_prod */
     rig_wait_ns(UINT64_C(20000000000));
     assert_true(rig_xs.broken);
     assert_int_equal(rig_glue.count, 2);
