@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""run.py - the whole system once: Xen, Dom0, our storage domain, a stock guest that does verified I/O.
+"""run.py - the whole system once: Xen, Dom0, our storage domain, a stock guest with verified I/O.
 
-Called by `make run`, which installs packages and builds the image first. Prints a table (step, result,
-figure) and writes the figures to build/results/run.json. Exit 0 when every step did what it should,
-1 with a sentence about the first that did not. It always ends: each step has a time limit, and so
-has the whole.
+Called by `make run`, which installs packages and builds the image first. Prints a table (step,
+result, figure) and writes the figures to build/results/run.json. Exit 0 when every step did what
+it should, 1 with a sentence about the first that did not. It always ends: each step has a time
+limit, and so has the whole.
 
 Times of an emulated machine mean nothing, so the figures are counts. Those of the start come from a
 second boot in which QEMU counts instructions: the same figures on every machine.
@@ -27,7 +27,7 @@ LIMIT_S = 3600              # of the whole, a first build of Xen included
 DISK_MB = 64
 FIO_JOBS = ((1, "1M"), (32, "8M"))     # depth, what is written and read back
 
-# Entered with a guest waiting for it already, the image reaches InitWait without waiting for anybody.
+# Entered with a guest waiting for it already, the image reaches InitWait without waiting.
 START_SCRIPT = f""". /testbed/lib.sh
 cat >/run/caisson.cfg <<'@@'
 name = "caisson"
@@ -39,7 +39,8 @@ seclabel = "{stories.LABEL}"
 xl create -p /run/caisson.cfg || exit 1
 be=/local/domain/$(xl domid caisson)/backend/virtio_disk
 guest_make g 256 none "disk = [ '{stories.disk("data")}' ]" &
-n=0; until xenstore-exists "$be" 2>/dev/null; do n=$((n + 1)); [ $n -lt 300 ] || exit 2; sleep 0.1; done
+n=0
+until xenstore-exists "$be" 2>/dev/null; do n=$((n + 1)); [ $n -lt 300 ] || exit 2; sleep 0.1; done
 sleep 1
 xl unpause caisson
 console_wait caisson 'ready at' 60 || exit 3
@@ -87,7 +88,8 @@ def storage_step(table, bed):
     """Create the storage domain; return it."""
     store = stories.Storage(bed, f"disk=data,size={DISK_MB}M")
     kib = int(bed.xenstore_read(f"/local/domain/{store.domain.id()}/memory/target"))
-    table.step("storage domain", "ready", f"{kib:,} KiB of RAM, {DISK_MB * 1024:,} of them the disk")
+    table.step("storage domain", "ready",
+               f"{kib:,} KiB of RAM, {DISK_MB * 1024:,} of them the disk")
     table.figure("domain RAM", kib, "KiB",
                  f"memory/target in xenstore, with a disk of {DISK_MB} MiB")
     return store
@@ -126,8 +128,8 @@ def end_steps(table, store, guest, base):
     """The guest goes; nothing of it stays."""
     seconds = guest.destroy()
     held = store.wait_held(base)
-    table.step("xl destroy of the guest", f"{seconds:.1f} s",
-               ", ".join(f"{held[k]} {k}" for k in ("windows", "pages", "ports", "grants")) + " held")
+    left = ", ".join(f"{held[k]} {k}" for k in ("windows", "pages", "ports", "grants"))
+    table.step("xl destroy of the guest", f"{seconds:.1f} s", f"{left} held")
 
 
 def system(table, image):

@@ -155,8 +155,8 @@ def cost(before, after):
             "hypercalls": sum(moved("xen", key) for key in after["xen"])}
 
 
-def fio_text(rw, depth=1, size="8M", bs="4k", device="/dev/vda", verify=False, seconds=0, offset="0",
-             name="job"):
+def fio_text(rw, depth=1, size="8M", bs="4k", device="/dev/vda", verify=False, seconds=0,
+             offset="0", name="job"):
     """Return the fio command; its result lies in /tmp/NAME.json."""
     words = [f"fio --name={name} --filename={device} --rw={rw} --bs={bs} --iodepth={depth}",
              f"--size={size} --offset={offset} --ioengine=libaio --direct=1 --randrepeat=1",

@@ -12,7 +12,8 @@ from tools.testbed import scripted, util
 
 DEPTH = 32
 JOB = f"""wait_dev /dev/vda
-{stories.fio_text("randread", depth=DEPTH, size="4M")} --loops=4 >/tmp/out 2>&1 || {{ cat /tmp/out; false; }}
+{stories.fio_text("randread", depth=DEPTH, size="4M")} --loops=4 >/tmp/out 2>&1 ||
+    {{ cat /tmp/out; false; }}
 grep total_ios /tmp/job.json
 """
 

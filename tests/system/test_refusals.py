@@ -43,8 +43,8 @@ CANNOT_START = {
 def _put_wrong_trees(bed):
     """Build the kernels that enter the image with a wrong tree, and put the image behind them."""
     folder = util.ROOT / "build" / "guest"
-    subprocess.run(["make", "--no-print-directory", "-s", "guest-kernels"], cwd=util.ROOT, check=True,
-                   timeout=120)
+    subprocess.run(["make", "--no-print-directory", "-s", "guest-kernels"], cwd=util.ROOT,
+                   check=True, timeout=120)
     for kind in ("zero", "rubbish", "no-gic"):
         name = f"/images/wrong-tree-{kind}"
         bed.put(name, folder / f"wrong-tree-{kind}")
@@ -85,11 +85,12 @@ def test_an_unknown_target_and_a_guest_flask_protects(bed):
     _refused(bed, "lost", disks=[disk("nosuch")])
     store.domain.wait_console(r"there is no disk 'nosuch' here; target= may be: data, other")
     _refused(bed, "second", disks=[disk("data")])
-    store.domain.wait_console(r"disk 'data' is in use by another guest: one writer or several readers")
+    store.domain.wait_console(r"disk 'data' is in use by another guest: one writer or several "
+                              r"readers")
     # A storage domain is no guest of another one: the policy says so.
     _refused(bed, "protected", disks=[disk("other")], seclabel=stories.LABEL)
-    store.domain.wait_console(r"EACCES \(13\): the FLASK policy denies it; load our module and give "
-                              r"this domain its label \(docs/privilege.md\)")
+    store.domain.wait_console(r"EACCES \(13\): the FLASK policy denies it; load our module and "
+                              r"give this domain its label \(docs/privilege.md\)")
     after = store.stats()
     assert stories.cost(before, after)["requests"] > 0, "the good guest stood still meanwhile"
     assert after["image"]["refused"] - before["image"]["refused"] >= 3
@@ -118,8 +119,8 @@ def test_a_storage_domain_without_its_label(bed):
     """FLASK denies what the label does not allow: the sentence names the label as the cure."""
     store = Storage(bed, "disk=data,size=1M", label="system_u:system_r:domU_t")
     _refused(bed, "g1", disks=[disk("data")])
-    store.domain.wait_console(r"EACCES \(13\): the FLASK policy denies it; load our module and give "
-                              r"this domain its label")
+    store.domain.wait_console(r"EACCES \(13\): the FLASK policy denies it; load our module and "
+                              r"give this domain its label")
 
 
 @pytest.mark.bed(**DEBIAN)
@@ -138,11 +139,12 @@ def test_no_xenstore():
     image = DomU(util.BUILD / stories.IMAGE, memory_mb=8, bootargs="disk=data,size=1M")
     machine = Machine(folder, xen_build.image("ioreq"), kernel=None, initrds=[], domus=[image],
                       xen_args="bootscrub=0 xsm=dummy guest_loglvl=all")
-    sentence = re.compile(r"cannot start: no xenstore: the toolstack gave this domain no xenstore page; "
-                          r"start it with xl, or dom0less with xen,enhanced")
+    sentence = re.compile(r"cannot start: no xenstore: the toolstack gave this domain no xenstore "
+                          r"page; start it with xl, or dom0less with xen,enhanced")
 
     def text():
-        return machine.console_log.read_text(errors="replace") if machine.console_log.exists() else ""
+        log = machine.console_log
+        return log.read_text(errors="replace") if log.exists() else ""
 
     try:
         machine.start()

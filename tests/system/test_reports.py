@@ -21,8 +21,8 @@ PLANTED = {
     "wild": (r"exception: data access, read: translation fault.*\n.*at address 0x7ead00000ba8",
              "*wild;"),
     "code": (r"exception: data access, write: permission fault.*\n.*our code", "*code = 0;"),
-    "stack": (r"exception: data access, write: .*\n.*the guard page below the stack: stack overflow",
-              None),
+    "stack": (r"exception: data access, write: .*\n"
+              r".*the guard page below the stack: stack overflow", None),
 }
 
 
