@@ -5,8 +5,8 @@
 One deterministic boot (QEMU counts instructions; one virtual nanosecond is one instruction of all
 CPUs together): Xen with FLASK, Dom0, this image in a DomU, Linux xen-blkback in a DomU, and one
 stock Linux guest with a disk of each, both ramdisks of the same size. fio in the guest does the
-same jobs on both, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and the
-back end together. Two runs give the same figures; --twice shows it.
+same jobs on both, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and
+the back end together. Two runs give the same figures; --twice shows it.
 
   tools/bench_icount.py [--twice] [--spin US]     writes build/results/bench-icount.json
 """
@@ -40,7 +40,8 @@ PEERS = [("virtio", "/dev/vda"), ("blkback-domU", "/dev/xvdb")]
 DOM0_SCRIPT = f"""\
 . /testbed/lib.sh
 domain_make caisson /images/caisson.img {DISK_MB + 8} \\
-    'extra = "disk=data,size={DISK_MB}M @SPIN@"' 'seclabel = "system_u:system_r:caisson_t"' || exit 1
+    'extra = "disk=data,size={DISK_MB}M @SPIN@"' \\
+    'seclabel = "system_u:system_r:caisson_t"' || exit 1
 driver_make blk 512 1 {DISK_MB} || exit 1
 guest_make fio 384 bench "disk = [ 'format=raw,vdev=xvda,access=rw,specification=virtio,\\
 grant_usage=0,backend=caisson,target=data', \\

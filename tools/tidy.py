@@ -30,8 +30,8 @@ PICTURE = ".svg"  # written by a plotting library
 SHIPPED = ("start/", "drivers/", "virtio/", "blk/")
 ENGINE = ("start/base/", "virtio/", "blk/")
 
-# The few files that may spell atomic accesses themselves: the accessors, the byte ring of console and
-# xenstore, and the event channel page that no guest writes.
+# The few files that may spell atomic accesses themselves: the accessors, the byte ring of console
+# and xenstore, and the event channel page that no guest writes.
 ATOMIC_HOMES = ("start/port.h", "start/base/ring.h", "drivers/xen/evtchn.c")
 
 # Work that is not done belongs into an issue. Spelled apart: this file is checked too.

@@ -110,7 +110,7 @@ def caisson_argv(socket, poll="always"):
 
 
 def start_peers(folder, stack):
-    """Start every server there is on this machine; returns them, ours first. The stack ends them."""
+    """Start every server this machine has; returns them, ours first. The stack ends them."""
     pinned = ["taskset", "-c", SERVER_CPU]
     peers = []
 
