@@ -224,7 +224,7 @@ stack: $(B)/caisson.elf ## worst stack depth per entry of the image
 $(B)/fuzz/fuzz_virtq: FUZZ_CFLAGS += -fsanitize-coverage=trace-loads
 
 # ---- the front door ---------------------------------------------------------------------------
-.PHONY: help setup run test fuzz clean
+.PHONY: help setup run test test-slow fuzz clean
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -233,7 +233,11 @@ setup: ## install the packages that building and testing need (Debian 12 or 13)
 
 test: ## all tests: unit, tools, check, system; T=NAME for some, UNIT=1 without the test bed
 	$(Q)tools/setup.sh
-	$(Q)$(PYTHON) tools/run_tests.py $(if $(T),-k $(T)) $(if $(UNIT),--unit-only)
+	$(Q)$(PYTHON) tools/run_tests.py $(if $(T),-k $(T)) $(if $(UNIT),--unit-only) \
+		$(if $(SLOW),--slow)
+
+test-slow: ## make test, and the vhost-user server under clients from packages (minutes more)
+	$(Q)$(MAKE) --no-print-directory test SLOW=1
 
 run: ## from nothing to a table: packages, image, Xen, a stock guest's verified I/O on our disk
 	$(Q)tools/setup.sh
