@@ -224,7 +224,7 @@ stack: $(B)/caisson.elf ## worst stack depth per entry of the image
 $(B)/fuzz/fuzz_virtq: FUZZ_CFLAGS += -fsanitize-coverage=trace-loads
 
 # ---- the front door ---------------------------------------------------------------------------
-.PHONY: help setup run test test-slow fuzz clean
+.PHONY: help setup run test test-slow soak fuzz clean
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
