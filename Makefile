@@ -244,7 +244,7 @@ run: ## from nothing to a table: packages, image, Xen, a stock guest's verified 
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(PYTHON) tools/run.py
 
-soak: ## 20 guests destroyed in the middle of fio, 5 reboots (make test does a few): 10 minutes
+soak: ## 20 guests destroyed in the middle of fio, 5 reboots: a quarter of an hour
 	$(Q)CAISSON_DEATHS=20 $(PYTHON) tools/run_tests.py --system-only -k in_the_middle
 
 fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz one surface: F=virtq [SECONDS=60]
