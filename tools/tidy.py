@@ -79,12 +79,14 @@ C_FUNCTION = re.compile(r"(\w+)\s*\((?:[^;{}]*)\)\s*(?:__attribute__\s*\(\(.*\)\
 
 
 def places_here():
-    """Patterns of this checkout's own directories: a path of one machine helps nobody else."""
+    """Patterns of this checkout's own directories: a path of one machine helps nobody else.
+
+    One name below the root (/check, /src) says nothing of a machine, and ends many good paths."""
     found = []
     here = Path(os.path.realpath(tree.ROOT))
     for place in [here, *here.parents]:
-        if str(place) not in STANDARD_DIRS:
-            found.append(re.compile(r"(?<![\w.])" + re.escape(str(place)) + r"(?![\w-])"))
+        if str(place) not in STANDARD_DIRS and len(place.parts) > 2:
+            found.append(re.compile(r"(?<![\w.~$(){}/-])" + re.escape(str(place)) + r"(?![\w-])"))
     return found
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """tidy.py: each rule finds its breach, and nothing in clean text."""
 import re
+from pathlib import Path
 
 import pytest
 import tidy
@@ -49,6 +50,14 @@ def test_the_place_of_this_checkout_is_found(monkeypatch, tmp_path):
     for bad in (f"{tmp_path}/place/caisson/x", f"see {tmp_path}/place/notes"):
         assert line_faults("docs/x.md", bad + "\n", places)
     assert line_faults("docs/x.md", "/tmp/x and /usr/include\n", places) == []
+
+
+@pytest.mark.parametrize("root", ["/check", "/tests/unit"])
+def test_a_checkout_whose_name_ends_a_good_path_is_no_fault(monkeypatch, root):
+    monkeypatch.setattr(tree, "ROOT", Path(root))
+    places = tidy.places_here()
+    line = "$(B)" + root + "/x.ok: ../caisson" + root + "\n"
+    assert line_faults("docs/x.md", line, places) == []
 
 
 def test_a_makefile_may_have_tabs_and_long_help():
