@@ -19,12 +19,12 @@
 
 #include "start/base/arith.h"
 #include "start/port.h"
+#include "virtio/vblk_parts.h"
 
 STATIC_CHECK(REQUESTS_MAX >= 1, "a request needs a slot");
 STATIC_CHECK(BLK_SEG_MAX + 2 <= VBLK_QUEUE_SIZE, "seg_max must fit into the queue");
 
-/* --- slots -------------------------------------------------------------------------------------
- */
+/* --- slots ------------------------------------------------------------------------------------ */
 
 COLD void vblk_pool_init(struct vblk_pool *pool)
 {
@@ -109,7 +109,7 @@ static inline bool request_settle(struct vblk *vb, struct vblk_req *vr, enum sta
 }
 
 /** Complete everything on the done list; bounded by what is in flight. */
-static COLD u32 drain(struct vblk *vb)
+COLD u32 vblk_drain(struct vblk *vb)
 {
     u32 count = 0;
     struct blk_req *req;
@@ -190,15 +190,6 @@ static inline bool status_take(struct vblk_req *vr)
     return true;
 }
 
-/** Writable spans without the status byte. */
-static inline u32 data_write_count(const struct vblk_req *vr)
-{
-    const struct vq_chain *chain = &vr->chain;
-    const struct span *last = &chain->span[chain->read_count + chain->write_count - 1u];
-
-    return chain->write_count - (last->bytes == 0);
-}
-
 /* --- the request types ---------------------------------------------------------------------- */
 
 static inline u32 request_units(u64 bytes)
@@ -212,6 +203,16 @@ static inline void submit(struct vblk *vb, struct vblk_req *vr)
     if (!request_settle(vb, vr, bdev_submit(vb->bdev, &vr->blk))) {
         slot_take(vb, vr);
     }
+}
+
+COLD void vblk_request_end(struct vblk_req *vr, enum status st)
+{
+    request_end(vr, st);
+}
+
+COLD void vblk_request_submit(struct vblk *vb, struct vblk_req *vr)
+{
+    submit(vb, vr);
 }
 
 /** Sectors in whole logical blocks, inside the disk. */
@@ -249,7 +250,7 @@ static inline u32 request_in(struct vblk *vb, struct vblk_req *vr)
     u64 bytes = vr->chain.write_bytes - 1;
 
     vr->blk.spans = &vr->chain.span[vr->chain.read_count];
-    vr->blk.span_count = data_write_count(vr);
+    vr->blk.span_count = vblk_data_write_count(vr);
     vr->written = (u32)bytes + 1;
     vb->reads++;
     vb->bytes_read += bytes;
@@ -270,53 +271,6 @@ static __attribute__((noinline)) u32 request_out(struct vblk *vb, struct vblk_re
     vb->writes++;
     vb->bytes_written += bytes;
     return request_data(vb, vr, BLK_WRITE, bytes, vr->chain.write_bytes - 1);
-}
-
-static COLD u32 request_flush(struct vblk *vb, struct vblk_req *vr)
-{
-    vb->flushes++;
-    vr->blk.op = BLK_FLUSH;
-    vr->blk.sector = 0;
-    vr->blk.sectors = 0;
-    vr->blk.spans = NULL;
-    vr->blk.span_count = 0;
-    vr->written = vr->written_failed;
-    submit(vb, vr);
-    return 1;
-}
-
-/** The identity string, as much of it as the buffer takes. */
-static COLD u32 request_get_id(struct vblk *vb, struct vblk_req *vr)
-{
-    const struct span *span = &vr->chain.span[vr->chain.read_count];
-    u32 count = data_write_count(vr);
-    u32 done = 0;
-
-    vb->get_ids++;
-    for (u32 i = 0; i < count && done < VBLK_ID_BYTES; i++) {
-        u32 piece = min_u32(span[i].bytes, VBLK_ID_BYTES - done);
-
-        memcpy(span[i].base, vb->id + done, piece);
-        done += piece;
-    }
-    vr->written = done + (done == vr->chain.write_bytes - 1);
-    request_end(vr, ST_OK);
-    return 1;
-}
-
-/** Neither IN nor OUT. */
-static COLD u32 request_rare(struct vblk *vb, struct vblk_req *vr)
-{
-    switch (le32_get(vr->header.type)) {
-    case VIRTIO_BLK_T_FLUSH:
-        return request_flush(vb, vr);
-    case VIRTIO_BLK_T_GET_ID:
-        return request_get_id(vb, vr);
-    default:
-        vb->unsupported++;
-        request_end(vr, ST_NOSUP);
-        return 1;
-    }
 }
 
 /** Decode and start the request in vr->chain. Returns the units of work done. */
@@ -343,11 +297,10 @@ static u32 request_start(struct vblk *vb, struct vblk_req *vr)
     if (le32_get(vr->header.type) == VIRTIO_BLK_T_OUT) {
         return request_out(vb, vr);
     }
-    return request_rare(vb, vr);
+    return vblk_request_rare(vb, vr);
 }
 
-/* --- the poll loop's side
- * ------------------------------------------------------------------------------ */
+/* --- the poll loop's side --------------------------------------------------------------------- */
 
 /** A request cannot be mapped now. When nothing is in flight, waiting would not help: give it
  * back. */
@@ -407,7 +360,7 @@ u32 vblk_work(struct vblk *vb, u32 budget)
 
     if (vb->in_flight > 0) {
         work += bdev_poll(vb->bdev);
-        work += drain(vb);
+        work += vblk_drain(vb);
     }
     vb->queue_next = queue + 1u < count ? (u16)(queue + 1) : 0;
     for (u16 i = 0; i < count && vb->vdev.live; i++) {
@@ -419,133 +372,4 @@ u32 vblk_work(struct vblk *vb, u32 budget)
         queue_show(vb, queue);
     }
     return work;
-}
-
-COLD u64 vblk_requests(const struct vblk *vb)
-{
-    u64 sum = 0;
-
-    for (u32 queue = 0; queue < vb->vdev.queue_count; queue++) {
-        sum += vb->vdev.queue[queue].vq.chains;
-    }
-    return sum;
-}
-
-COLD bool vblk_arm(struct vblk *vb)
-{
-    bool work = vb->in_flight > 0;
-
-    for (u32 queue = 0; queue < vb->vdev.queue_count && vb->vdev.live; queue++) {
-        work |= virtq_kick_enable(&vb->vdev.queue[queue].vq);
-    }
-    return work;
-}
-
-COLD void vblk_disarm(struct vblk *vb)
-{
-    for (u32 queue = 0; queue < vb->vdev.queue_count && vb->vdev.live; queue++) {
-        virtq_kick_disable(&vb->vdev.queue[queue].vq);
-    }
-}
-
-/* --- life
- * ------------------------------------------------------------------------------------------------
- */
-
-static COLD void vblk_start(struct vdev *dev)
-{
-    struct vblk *vb = container_of(dev, struct vblk, vdev);
-
-    /* Without FLUSH the driver has no way to ask for stability: each write is stable when it is
-     * completed. [VIRTIO 5.2.6.2] */
-    vb->write_through = !vdev_has(dev, VIRTIO_BLK_F_FLUSH) && vb->bdev->info.write_cache;
-}
-
-/** Rings were stopped: what is in flight from them has nobody to go to. */
-static COLD void vblk_stopped(struct vdev *dev)
-{
-    struct vblk *vb = container_of(dev, struct vblk, vdev);
-
-    for (u32 i = 0; i < REQUESTS_MAX && vb->in_flight > 0; i++) {
-        struct vblk_req *vr = &vb->pool->slot[i];
-
-        if (vr->vb == vb && vr->vq->state != VQ_READY) {
-            bdev_cancel(vb->bdev, &vr->blk);
-        }
-    }
-    drain(vb);
-}
-
-static const struct vdev_ops vblk_ops = {
-    .start = vblk_start,
-    .stopped = vblk_stopped,
-};
-
-static COLD void config_fill(struct vblk *vb)
-{
-    const struct bdev_info *info = &vb->bdev->info;
-    u32 physical_blocks = info->physical_block_bytes / info->logical_block_bytes;
-
-    vb->config = (struct vblk_config){
-        .capacity = le64_make(info->sectors),
-        .size_max = le32_make(BLK_SIZE_MAX),
-        .seg_max = le32_make(min_u32(BLK_SEG_MAX, info->seg_max)),
-        .blk_size = le32_make(info->logical_block_bytes),
-        .physical_block_exp = (u8)__builtin_ctz(physical_blocks),
-        .min_io_size = le16_make((u16)physical_blocks),
-        .opt_io_size = le32_make(info->optimal_io_bytes / info->logical_block_bytes),
-    };
-}
-
-static COLD u64 features_offered(const struct vblk *vb)
-{
-    u64 features = BIT64(VIRTIO_BLK_F_SIZE_MAX) | BIT64(VIRTIO_BLK_F_SEG_MAX) |
-                   BIT64(VIRTIO_BLK_F_BLK_SIZE) | BIT64(VIRTIO_BLK_F_FLUSH) |
-                   BIT64(VIRTIO_BLK_F_TOPOLOGY) | BIT64(VIRTIO_F_INDIRECT_DESC) |
-                   BIT64(VIRTIO_F_EVENT_IDX);
-
-    return vb->read_only ? features | BIT64(VIRTIO_BLK_F_RO) : features;
-}
-
-COLD void vblk_init(struct vblk *vb, const struct vblk_init *init)
-{
-    *vb = (struct vblk){
-        .bdev = init->bdev,
-        .pool = init->pool,
-        .read_only = init->read_only || init->bdev->info.read_only,
-    };
-    blk_done_init(&vb->done);
-    for (u32 i = 0; i < VBLK_ID_BYTES && init->id[i] != '\0'; i++) {
-        vb->id[i] = init->id[i];
-    }
-    config_fill(vb);
-    vdev_init(&vb->vdev, &(struct vdev_init){
-                             .ops = &vblk_ops,
-                             .name = init->name,
-                             .device_id = VIRTIO_ID_BLOCK,
-                             .offered = features_offered(vb),
-                             .gm = init->gm,
-                             .config = &vb->config,
-                             .config_bytes = sizeof(vb->config),
-                             .queue_count = 1,
-                             .queue_size_max = VBLK_QUEUE_SIZE,
-                         });
-}
-
-COLD void vblk_resized(struct vblk *vb)
-{
-    config_fill(vb);
-    vdev_config_changed(&vb->vdev);
-}
-
-COLD bool vblk_shutdown(struct vblk *vb)
-{
-    bool stopped = vdev_shutdown(&vb->vdev);
-
-    if (vb->in_flight > 0) {
-        bdev_poll(vb->bdev);
-        drain(vb);
-        stopped = vdev_shutdown(&vb->vdev);
-    }
-    return stopped && vb->in_flight == 0;
 }

@@ -3,7 +3,8 @@
 # `make bench`: the engine counted on arm64 by QEMU, and the vhost-user server beside its peers.
 
 # The engine alone on a bare machine, with the image's flags and without anything of Xen.
-ARM_BENCH_SRCS := virtio/gmem.c virtio/virtq.c virtio/vdev.c virtio/vmmio.c virtio/vblk.c \
+ARM_BENCH_SRCS := virtio/gmem.c virtio/virtq.c virtio/vdev.c virtio/vmmio.c \
+	virtio/vblk.c virtio/vblk_rare.c virtio/vblk_device.c \
 	blk/bdev.c blk/ramdisk.c start/copy.S tests/bench/arm64/start.S tests/bench/arm64/bench_vblk.c
 ARM_BENCH_OBJS := $(patsubst %,$(B)/bench/%.o,$(ARM_BENCH_SRCS))
 ARM_BENCH_FAST := $(patsubst %,$(B)/bench/%.o,$(FAST_SRCS))

@@ -5,38 +5,9 @@
  * [VIRTIO x] names the sentence a test proves. After every refusal the device must serve a good
  * request, and bench_done() proves that no slot and no pin leaked.
  */
-#include "tests/fake/bench.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-static struct bench b;
-
-static int fresh(void **state)
-{
-    (void)state;
-    bench_init(&b, &(struct bench_setup){0});
-    return 0;
-}
-
-static int done(void **state)
-{
-    (void)state;
-    bench_done(&b);
-    return 0;
-}
-
-/** The request's data is what the disk holds from sector on. */
-static void expect_data(const struct driver_blk *blk, u64 sector)
-{
-    static u8 data[256 * 512];
-
-    arena_read(&b.arena, blk->data, data, blk->bytes);
-    assert_memory_equal(data, b.disk + sector * 512, blk->bytes);
-}
+#include "tests/fake/rig_vblk.h"
 
 /* --- reading and writing --------------------------------------------------------------------- */
 
@@ -385,29 +356,27 @@ static void a_resize_changes_generation_and_interrupts(void **state)
     assert_int_equal(bench_run(&b, &blk, true, NULL), VIRTIO_BLK_S_IOERR);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_read_brings_the_sectors),
-        TEST(a_write_changes_exactly_its_sectors),
-        TEST(the_last_sector_is_served_and_the_next_is_not),
-        TEST(nothing_outside_the_disk_is_touched),
-        TEST(the_sum_of_the_descriptors_counts),
-        TEST(zero_bytes_are_a_request_like_any_other),
-        TEST(a_length_that_is_no_multiple_of_512_is_refused),
-        TEST(a_disk_of_4096_byte_blocks_takes_whole_blocks_only),
-        TEST(get_id_never_writes_more_than_the_buffer),
-        TEST(every_other_type_is_unsupported),
-        TEST(a_flush_reaches_the_medium),
-        TEST(without_flush_every_write_is_flushed_before_it_completes),
-        TEST(with_flush_a_write_does_not_wait_for_one),
-        TEST(a_read_only_disk_refuses_writes_and_stays_as_it_is),
-        TEST(a_medium_that_fails_gives_an_io_error),
-        TEST(what_a_medium_cannot_do_is_unsupported),
-        TEST(the_config_space_tells_the_truth),
-        TEST(a_resize_changes_generation_and_interrupts),
+        VBLK_TEST(a_read_brings_the_sectors),
+        VBLK_TEST(a_write_changes_exactly_its_sectors),
+        VBLK_TEST(the_last_sector_is_served_and_the_next_is_not),
+        VBLK_TEST(nothing_outside_the_disk_is_touched),
+        VBLK_TEST(the_sum_of_the_descriptors_counts),
+        VBLK_TEST(zero_bytes_are_a_request_like_any_other),
+        VBLK_TEST(a_length_that_is_no_multiple_of_512_is_refused),
+        VBLK_TEST(a_disk_of_4096_byte_blocks_takes_whole_blocks_only),
+        VBLK_TEST(get_id_never_writes_more_than_the_buffer),
+        VBLK_TEST(every_other_type_is_unsupported),
+        VBLK_TEST(a_flush_reaches_the_medium),
+        VBLK_TEST(without_flush_every_write_is_flushed_before_it_completes),
+        VBLK_TEST(with_flush_a_write_does_not_wait_for_one),
+        VBLK_TEST(a_read_only_disk_refuses_writes_and_stays_as_it_is),
+        VBLK_TEST(a_medium_that_fails_gives_an_io_error),
+        VBLK_TEST(what_a_medium_cannot_do_is_unsupported),
+        VBLK_TEST(the_config_space_tells_the_truth),
+        VBLK_TEST(a_resize_changes_generation_and_interrupts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,38 +5,9 @@
  * [VIRTIO x] names the sentence a test proves. After every refusal the device must serve a good
  * request, and bench_done() proves that no slot and no pin leaked.
  */
-#include "tests/fake/bench.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-static struct bench b;
-
-static int fresh(void **state)
-{
-    (void)state;
-    bench_init(&b, &(struct bench_setup){0});
-    return 0;
-}
-
-static int done(void **state)
-{
-    (void)state;
-    bench_done(&b);
-    return 0;
-}
-
-/** The request's data is what the disk holds from sector on. */
-static void expect_data(const struct driver_blk *blk, u64 sector)
-{
-    static u8 data[256 * 512];
-
-    arena_read(&b.arena, blk->data, data, blk->bytes);
-    assert_memory_equal(data, b.disk + sector * 512, blk->bytes);
-}
+#include "tests/fake/rig_vblk.h"
 
 /* D-2.7.4.1-01, R-16: the device makes no assumption about framing. */
 static void any_cut_of_a_request_is_the_same_request(void **state)
@@ -385,26 +356,24 @@ static void buffers_over_the_ring_or_each_other_are_the_guests_business(void **s
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(any_cut_of_a_request_is_the_same_request),
-        TEST(a_write_whose_header_and_data_share_a_descriptor),
-        TEST(a_request_in_one_byte_runs_is_served),
-        TEST(data_may_cross_windows),
-        TEST(windows_may_be_taken_back_at_every_mapping),
-        TEST(a_borrowed_table_is_given_up_at_the_next_mapping),
-        TEST(a_request_without_header_or_status_is_returned_unused),
-        TEST(sixteen_malformed_requests_break_the_device),
-        TEST(data_outside_guest_memory_is_an_io_error),
-        TEST(a_read_into_read_only_memory_is_an_io_error),
-        TEST(segments_beyond_the_limits_told_are_refused),
-        TEST(more_segments_than_seg_max_are_refused),
-        TEST(a_chain_with_too_many_spans_is_an_io_error),
-        TEST(data_in_the_wrong_direction_is_refused),
-        TEST(buffers_over_the_ring_or_each_other_are_the_guests_business),
+        VBLK_TEST(any_cut_of_a_request_is_the_same_request),
+        VBLK_TEST(a_write_whose_header_and_data_share_a_descriptor),
+        VBLK_TEST(a_request_in_one_byte_runs_is_served),
+        VBLK_TEST(data_may_cross_windows),
+        VBLK_TEST(windows_may_be_taken_back_at_every_mapping),
+        VBLK_TEST(a_borrowed_table_is_given_up_at_the_next_mapping),
+        VBLK_TEST(a_request_without_header_or_status_is_returned_unused),
+        VBLK_TEST(sixteen_malformed_requests_break_the_device),
+        VBLK_TEST(data_outside_guest_memory_is_an_io_error),
+        VBLK_TEST(a_read_into_read_only_memory_is_an_io_error),
+        VBLK_TEST(segments_beyond_the_limits_told_are_refused),
+        VBLK_TEST(more_segments_than_seg_max_are_refused),
+        VBLK_TEST(a_chain_with_too_many_spans_is_an_io_error),
+        VBLK_TEST(data_in_the_wrong_direction_is_refused),
+        VBLK_TEST(buffers_over_the_ring_or_each_other_are_the_guests_business),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

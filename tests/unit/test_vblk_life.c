@@ -5,38 +5,9 @@
  * [VIRTIO x] names the sentence a test proves. After every refusal the device must serve a good
  * request, and bench_done() proves that no slot and no pin leaked.
  */
-#include "tests/fake/bench.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-static struct bench b;
-
-static int fresh(void **state)
-{
-    (void)state;
-    bench_init(&b, &(struct bench_setup){0});
-    return 0;
-}
-
-static int done(void **state)
-{
-    (void)state;
-    bench_done(&b);
-    return 0;
-}
-
-/** The request's data is what the disk holds from sector on. */
-static void expect_data(const struct driver_blk *blk, u64 sector)
-{
-    static u8 data[256 * 512];
-
-    arena_read(&b.arena, blk->data, data, blk->bytes);
-    assert_memory_equal(data, b.disk + sector * 512, blk->bytes);
-}
+#include "tests/fake/rig_vblk.h"
 
 static void many_requests_with_a_slow_and_disorderly_medium(void **state)
 {
@@ -385,24 +356,22 @@ static void interrupts_come_once_per_batch(void **state)
     assert_int_equal(b.vb.vdev.interrupts, 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(many_requests_with_a_slow_and_disorderly_medium),
-        TEST(an_empty_pool_is_backpressure),
-        TEST(a_chain_that_never_fits_the_windows_is_returned),
-        TEST(a_chain_that_waits_for_a_window_gets_it),
-        TEST(a_turn_is_bounded_by_its_budget),
-        TEST(a_long_request_costs_its_bytes),
-        TEST(kicks_are_suppressed_while_polling),
-        TEST(a_reset_with_requests_in_flight_leaves_the_guest_alone),
-        TEST(a_reset_ends_a_long_ramdisk_read_at_once),
-        TEST(a_queue_stopped_with_requests_in_flight_stays_silent),
-        TEST(a_reset_storm_leaks_nothing),
-        TEST(the_ring_is_looked_at_only_while_the_device_is_live),
-        TEST(interrupts_come_once_per_batch),
+        VBLK_TEST(many_requests_with_a_slow_and_disorderly_medium),
+        VBLK_TEST(an_empty_pool_is_backpressure),
+        VBLK_TEST(a_chain_that_never_fits_the_windows_is_returned),
+        VBLK_TEST(a_chain_that_waits_for_a_window_gets_it),
+        VBLK_TEST(a_turn_is_bounded_by_its_budget),
+        VBLK_TEST(a_long_request_costs_its_bytes),
+        VBLK_TEST(kicks_are_suppressed_while_polling),
+        VBLK_TEST(a_reset_with_requests_in_flight_leaves_the_guest_alone),
+        VBLK_TEST(a_reset_ends_a_long_ramdisk_read_at_once),
+        VBLK_TEST(a_queue_stopped_with_requests_in_flight_stays_silent),
+        VBLK_TEST(a_reset_storm_leaks_nothing),
+        VBLK_TEST(the_ring_is_looked_at_only_while_the_device_is_live),
+        VBLK_TEST(interrupts_come_once_per_batch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
