@@ -171,6 +171,12 @@ static void woken(void *ctx)
     evtchn_drain();
 }
 
+static void disarmed(void *ctx)
+{
+    (void)ctx;
+    evtchn_all_masked();
+}
+
 static void interrupts_init(struct machine *m)
 {
     struct fdt_gic tree;
@@ -303,9 +309,7 @@ static bool arm_console(void *ctx)
 {
     struct machine *m = ctx;
 
-    (void)evtchn_take(m->console_port);
-    (void)evtchn_unmask(m->console_port);
-    return poll_console(m, 1) > 0;
+    return evtchn_unmask_take(m->console_port) || poll_console(m, 1) > 0;
 }
 
 static void disarm_console(void *ctx)
@@ -319,6 +323,7 @@ static void pollers_init(struct machine *m)
 {
     poll_init(&m->loop, m->config.spin_ns);
     m->loop.woken = woken;
+    m->loop.disarmed = disarmed;
     m->loop.woken_ctx = m;
     attach_add_pollers(&m->attach, &m->loop);
     poll_add(&m->loop, &(struct poller){

@@ -97,6 +97,9 @@ static void loop_sleep(struct poll_loop *loop)
         }
     }
     loop_disarm(loop);
+    if (loop->disarmed) {
+        loop->disarmed(loop->woken_ctx);
+    }
 }
 
 /** True when the loop has been without work for spin_ns. The clock is read only while idle. */

@@ -40,7 +40,9 @@ struct poll_loop {
     u64 idle_since_ns; /* valid while is_idle */
     /** Called after each sleep: acknowledge interrupts, note which event ports are pending. */
     void (*woken)(void *ctx);
-    void *woken_ctx;
+    /** Called whenever all pollers are disarmed again, after woken. */
+    void (*disarmed)(void *ctx);
+    void *woken_ctx; /* of both */
 };
 
 void poll_init(struct poll_loop *loop, u64 spin_ns);

@@ -16,7 +16,7 @@ INDIRECT = [
     ("start/poll.c", [
         "poll_mmio", "arm_mmio", "disarm_mmio", "poll_data", "arm_data", "disarm_data",
         "xs_poll", "xs_arm", "xs_disarm", "xs_deadline_ns", "backend_poll", "backend_deadline_ns",
-        "poll_console", "arm_console", "disarm_console", "woken"]),
+        "poll_console", "arm_console", "disarm_console", "woken", "disarmed"]),
     ("start/base/log.c", ["hyp_sink", "uart_sink", "ring_sink"]),
     ("start/trap.c", ["halt", "console_flush"]),
     ("start/memmap.c", ["memory_access"]),

@@ -57,8 +57,8 @@ struct backend_ops {
  * are slow the toolstack gets more time.
  */
 #define BACKEND_INITWAIT_NS  UINT64_C(15000000000) /* longer than libxl waits for state 2 */
-#define BACKEND_LINGER_NS    UINT64_C(50000000)    /* between looks at state 6 */
-#define BACKEND_LINGER_LOOKS 16 /* then the directory goes: after 0.8 s at least */
+#define BACKEND_LINGER_NS    UINT64_C(10000000)    /* between looks at state 6 */
+#define BACKEND_LINGER_LOOKS 16 /* then the directory goes: after 0.16 s at least */
 #define BACKEND_PROBE_NS     UINT64_C(2000000000) /* a guest's death is noticed within this time */
 #define BACKEND_RETRY_NS     UINT64_C(1000000000) /* xenstore had no room: asked again */
 #define BACKEND_TX_TRIES     8    /* a transaction is repeated this often on EAGAIN */

@@ -162,27 +162,21 @@ void evtchn_mask(u32 port)
     (void)word_or(&shared->evtchn_mask[port / WORD_BITS], BIT64(port % WORD_BITS));
 }
 
-/**
- * An event that came between the last evtchn_drain() and the masking left the upcall set, and Xen
- * raises no second one while it is. Forget it before anything is unmasked: its pending bit is what
- * counts.
- */
-static void upcall_reset(void)
-{
-    if (load_acquire_u8(&shared->vcpu_info[0].evtchn_upcall_pending)) {
-        evtchn_drain();
-    }
-}
-
 bool evtchn_unmask(u32 port)
 {
     u32 word = port / WORD_BITS;
     u64 bit = BIT64(port % WORD_BITS);
 
-    upcall_reset();
-    /* Unmask, then look; the partner is Xen's set-pending, then look at mask. */
+    /* Unmask, then look; the partner is Xen's set-pending, then look at mask. The exclusive pair of
+     * the unmasking alone would let the look go first. */
     (void)word_and(&shared->evtchn_mask[word], ~bit);
+    full_barrier();
     return load_u64(&shared->evtchn_pending[word]) & bit;
+}
+
+bool evtchn_unmask_take(u32 port)
+{
+    return evtchn_unmask(port) && evtchn_take(port);
 }
 
 void evtchn_set_init(struct evtchn_set *set)
@@ -229,10 +223,10 @@ void evtchn_set_mask(const struct evtchn_set *set)
 
 bool evtchn_set_unmask(const struct evtchn_set *set)
 {
-    upcall_reset();
     for (u32 i = 0; i < set->count; i++) {
         (void)word_and(&shared->evtchn_mask[set->part[i].word], ~set->part[i].bits);
     }
+    full_barrier(); /* as in evtchn_unmask() */
     return evtchn_set_pending(set);
 }
 
@@ -247,6 +241,13 @@ void evtchn_drain(void)
      */
     __atomic_store_n(&vcpu->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST);
     (void)__atomic_exchange_n((u64 *)(void *)&vcpu->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
+}
+
+void evtchn_all_masked(void)
+{
+    if (load_acquire_u8(&shared->vcpu_info[0].evtchn_upcall_pending)) {
+        evtchn_drain();
+    }
 }
 
 u32 evtchn_open_count(void)

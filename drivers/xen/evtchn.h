@@ -54,6 +54,12 @@ bool evtchn_take(u32 port);
 void evtchn_mask(u32 port);
 /** Returns true when the port is pending already: no upcall will come for that. */
 bool evtchn_unmask(u32 port);
+/**
+ * For an owner who looks at more than the pending bit: unmask; true, and the bit is taken, when the
+ * port is pending already. No upcall comes while the bit is set, so an owner may sleep only on
+ * false.
+ */
+bool evtchn_unmask_take(u32 port);
 
 void evtchn_set_init(struct evtchn_set *set);
 /** ST_OK; ST_FULL when the ports spread over more than EVTCHN_SET_WORDS words. */
@@ -66,6 +72,12 @@ bool evtchn_set_unmask(const struct evtchn_set *set);
 
 /** After a sleep: reset the upcall, so that the next unmasked event interrupts again. */
 void evtchn_drain(void);
+/**
+ * When every port is masked again: an event between evtchn_drain() and the masking left the upcall
+ * set, and Xen raises no second one while it is. Its pending bit is what counts; the upcall is
+ * forgotten here, and never while a port is unmasked, whose wake-up it might be.
+ */
+void evtchn_all_masked(void);
 
 /** Ports opened here and not closed. */
 u32 evtchn_open_count(void);

@@ -438,8 +438,9 @@ bool xs_arm(void *ctx)
     if (xs->broken) {
         return false;
     }
-    (void)evtchn_take(xs->port);
-    (void)evtchn_unmask(xs->port);
+    if (evtchn_unmask_take(xs->port)) {
+        return true;
+    }
     /* Partner: xenstored moves an index, then sends the event. */
     full_barrier();
     return load_u32(&page_of(xs)->rsp_prod) != xs->rsp_cons ||

@@ -140,7 +140,8 @@ static void dead_guest_is_detached_although_nobody_says_so(void **state)
     rig_disk_make(6, 51712);
     (void)rig_run();
     rig_glue.dead_domid = 5;
-    rig_wait_ns(BACKEND_PROBE_NS + RIG_LINGER_NS);
+    rig_wait_ns(BACKEND_PROBE_NS);
+    rig_wait_ns(RIG_LINGER_NS);
     assert_int_equal(rig_glue.detaches, 1);
     assert_string_equal(rig_disk_state(5, 51712), "gone");
     assert_string_equal(rig_disk_state(6, 51712), "2");

@@ -80,9 +80,44 @@ static void event_between_drain_and_mask_does_not_silence_the_next(void **state)
     assert_true(evtchn_take(port));
     assert_int_equal(fake_xen.upcalls, 1);
 
+    evtchn_all_masked();
     assert_false(evtchn_unmask(port));
     fake_event(port);
     assert_int_equal(fake_xen.upcalls, 2);
+}
+
+/* A virtual interrupt controller that follows the level drops the interrupt with the upcall. */
+static void arming_a_second_port_keeps_the_upcall_of_the_first(void **state)
+{
+    u32 one = open_port();
+    u32 two = open_port();
+    struct evtchn_set set;
+
+    (void)state;
+    evtchn_set_init(&set);
+    assert_int_equal(evtchn_set_add(&set, two), ST_OK);
+    assert_false(evtchn_unmask(one));
+    fake_event(one);
+    assert_false(evtchn_unmask_take(two));
+    evtchn_mask(two);
+    evtchn_set_unmask(&set);
+    assert_true(fake_upcall_pending());
+}
+
+/* While the bit is set no event makes an upcall: the owner may not sleep on it. */
+static void pending_port_is_taken_when_armed_so_that_the_next_event_wakes(void **state)
+{
+    u32 port = open_port();
+
+    (void)state;
+    fake_event(port);
+    assert_true(evtchn_unmask_take(port));
+    assert_false(evtchn_take(port));
+    evtchn_mask(port);
+    evtchn_all_masked();
+    assert_false(evtchn_unmask_take(port));
+    fake_event(port);
+    assert_int_equal(fake_xen.upcalls, 1);
 }
 
 static void everything_is_masked_from_the_start(void **state)
@@ -175,6 +210,9 @@ int main(void)
         cmocka_unit_test_setup(unmask_tells_of_an_event_that_came_before, setup),
         cmocka_unit_test_setup(unmasked_event_raises_an_upcall_each_time_it_was_drained, setup),
         cmocka_unit_test_setup(event_between_drain_and_mask_does_not_silence_the_next, setup),
+        cmocka_unit_test_setup(arming_a_second_port_keeps_the_upcall_of_the_first, setup),
+        cmocka_unit_test_setup(pending_port_is_taken_when_armed_so_that_the_next_event_wakes,
+                               setup),
         cmocka_unit_test_setup(everything_is_masked_from_the_start, setup),
         cmocka_unit_test_setup(set_covers_its_ports_and_no_others, setup),
         cmocka_unit_test_setup(set_of_ports_too_far_apart_is_refused, setup),

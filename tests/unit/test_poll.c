@@ -68,6 +68,15 @@ static void note_woken(void *ctx)
     woken++;
 }
 
+static u32 disarmed;
+
+static void note_disarmed(void *ctx)
+{
+    (void)ctx;
+    assert_false(one.is_armed || two.is_armed);
+    disarmed++;
+}
+
 static void source_add(struct source *source)
 {
     memset(source, 0, sizeof(*source));
@@ -80,7 +89,8 @@ static void start(u64 spin_ns)
 {
     poll_init(&loop, spin_ns);
     loop.woken = note_woken;
-    woken = 0;
+    loop.disarmed = note_disarmed;
+    woken = disarmed = 0;
     port_host_slept = port_host_relaxed = 0;
     port_host_now_ns = 1000000;
     source_add(&one);
@@ -136,6 +146,7 @@ static void no_spin_sleeps_at_the_first_idle_turn(void **state)
     assert_int_equal(port_host_slept, 1);
     assert_int_equal(loop.sleeps, 1);
     assert_int_equal(woken, 1);
+    assert_int_equal(disarmed, 1);
 }
 
 static void a_spin_ends_after_its_time_and_starts_anew_with_work(void **state)
@@ -180,6 +191,8 @@ static void work_that_comes_while_arming_forbids_the_sleep(void **state)
     assert_int_equal(two.armed, 1);
     assert_int_equal(one.disarmed, 1);
     assert_int_equal(two.disarmed, 1);
+    assert_int_equal(disarmed, 1);
+    assert_int_equal(woken, 0);
     poll_step(&loop);
     assert_int_equal(one.done, 1);
     two.at_arm = 1;
