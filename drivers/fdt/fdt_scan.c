@@ -16,14 +16,16 @@
 #include "start/base/arith.h"
 #include "start/base/check.h"
 
-#define ALIAS_MAX  64 /* bytes of a stdout-path alias, NUL included */
-#define DEPTH_MAX  16 /* levels above a node */
-#define GIC_CELLS  3  /* of an interrupt: type, number, flags [DT binding arm,gic] */
-#define GIC_PPI    1
-#define PPI_COUNT  16
-#define PPI_FIRST  16 /* INTID of PPI 0 */
-#define TIMER_VIRT 2  /* third interrupt of arm,armv8-timer */
-#define PAGE_UART  UINT64_C(4096)
+#define ALIAS_MAX   64 /* bytes of a stdout-path alias, NUL included */
+#define DEPTH_MAX   16 /* levels above a node */
+#define GIC_CELLS   3  /* of an interrupt: type, number, flags [DT binding arm,gic] */
+#define GIC_PPI     1
+#define PPI_COUNT   16
+#define PPI_FIRST   16 /* INTID of PPI 0 */
+#define TIMER_VIRT  2  /* third interrupt of arm,armv8-timer */
+#define VERSION_AT  20 /* of the version in the header */
+#define VERSION_MIN 16 /* older ones spell node names with their whole path */
+#define PAGE_UART   UINT64_C(4096)
 
 #define GICV2_NAMES "arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a9-gic", "arm,cortex-a7-gic"
 
@@ -73,7 +75,9 @@ enum status fdt_scan_init(struct fdt_scan *scan, const void *blob, u64 max_bytes
                         "device tree: its header claims %u bytes; at most %u are read",
                         (unsigned)bytes, (unsigned)min_u64(max_bytes, FDT_BYTES_MAX));
     }
-    err = fdt_check_full(blob, bytes);
+    /* libfdt 1.6 takes the missing name of a node in an old tree for one that is there. */
+    err = be32_at((const u8 *)blob + VERSION_AT) < VERSION_MIN ? -FDT_ERR_BADVERSION
+                                                               : fdt_check_full(blob, bytes);
     if (err != 0) {
         return complain(scan, ST_PROTO, "device tree: damaged: %s", fdt_strerror(err));
     }

@@ -131,6 +131,19 @@ static void a_damaged_blob_is_refused_or_read_within_its_bytes(void **state)
     free(copy);
 }
 
+/* A node without a readable name, in a tree so old that libfdt looks at it without asking. */
+static void a_tree_of_an_old_version_is_refused(void **state)
+{
+    (void)state;
+    tree_of_guest(&tree, 3);
+    fdt_set_last_comp_version(tree.blob, 0);
+    for (u32 version = 0; version < 16; version++) {
+        fdt_set_version(tree.blob, version);
+        assert_int_equal(fdt_scan_init(&scan, tree.blob, fdt_totalsize(tree.blob)), ST_PROTO);
+        expect_words("damaged");
+    }
+}
+
 /* --- memory ------------------------------------------------------------------------------------
  */
 static void every_bank_is_found(void **state)
@@ -643,6 +656,7 @@ int main(void)
         cmocka_unit_test(the_size_is_known_before_the_blob_is_mapped),
         cmocka_unit_test(a_blob_larger_than_what_is_mapped_is_refused),
         cmocka_unit_test(a_damaged_blob_is_refused_or_read_within_its_bytes),
+        cmocka_unit_test(a_tree_of_an_old_version_is_refused),
         cmocka_unit_test(every_bank_is_found),
         cmocka_unit_test(empty_and_disabled_banks_do_not_count),
         cmocka_unit_test(no_memory_is_said),
