@@ -8,7 +8,7 @@
 ENGINE_SRCS := \
 	start/base/status.c start/base/log.c \
 	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
-	start/report.c start/command.c \
+	start/classes.c start/report.c start/command.c \
 	drivers/fdt/fdt_scan.c drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
 	drivers/xen/xen.c drivers/xen/physmap.c drivers/xen/dm_op.c drivers/xen/evtchn.c \

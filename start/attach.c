@@ -5,11 +5,10 @@
  */
 #include "start/attach.h"
 
-#include <stdio.h>
-
+#include "start/classes.h"
 #include "start/port.h"
 
-#define BLK_SHARE_MIN 4 /* units of work a device gets in a turn, however many there are */
+#define SHARE_MIN 4 /* units of work a device gets in a turn, however many there are */
 
 void attach_init(struct attach *attach, struct disks *disks)
 {
@@ -127,42 +126,26 @@ static struct device *device_alloc(struct attach *attach)
     return NULL;
 }
 
-static void device_init(struct attach *attach, struct device *device,
-                        const struct backend_request *request)
+/** Stop the device. True when nothing of the guest is held any more: call until then. */
+static bool device_stop(struct device *device)
 {
-    struct vblk_init init = {
-        .bdev = &device->disk->ram.bdev,
-        .gm = &device->guest->memory.gm,
-        .pool = &attach->pool,
-        .name = device->name,
-        .id = device->disk->name,
-        .read_only = !device->write,
-    };
+    struct vdev *dev = device->vdev;
 
-    snprintf(device->name, sizeof(device->name), "dom%u/%u %s", request->domid, request->devid,
-             device->disk->name);
-    device->mmio_base = request->mmio_base;
-    device->irq = request->irq;
-    vblk_init(&device->blk, &init);
-    vmmio_init(&device->mmio, &device->blk.vdev, device_irq, device);
+    return dev->ops->shutdown ? dev->ops->shutdown(dev) : vdev_shutdown(dev);
 }
 
-/** The disk is open; claim the window and let the device answer. */
-static enum status device_start(struct attach *attach, struct device *device,
-                                const struct backend_request *request)
+/** The class has made the device; claim the window and let it answer. */
+static enum status device_start(struct attach *attach, struct device *device)
 {
-    enum status st = guest_get(attach, request->domid, &device->guest);
+    enum status st;
 
-    if (st != ST_OK) {
-        return st;
-    }
-    device_init(attach, device, request);
+    vmmio_init(&device->mmio, device->vdev, device_irq, device);
     st = ioreq_range_add(&device->guest->server, device->mmio_base, VMMIO_BYTES, device_mmio,
                          device);
     if (st != ST_OK) {
         log_error("%s: cannot claim the register window (%s)", device->name, status_name(st));
-        (void)vblk_shutdown(&device->blk);
-        guest_put(attach, device->guest);
+        (void)device_stop(device);
+        device->class->close(attach, device);
         return st;
     }
     device->guest->device_count++;
@@ -171,37 +154,27 @@ static enum status device_start(struct attach *attach, struct device *device,
     return ST_OK;
 }
 
-static enum status request_disk(struct attach *attach, struct device *device,
-                                const struct backend_request *request)
+/** With the guest's record there: the class's part, then ours. */
+static enum status device_make(struct attach *attach, struct device *device,
+                               const struct backend_request *request)
 {
-    char names[128];
     enum status st;
 
     device->write = !request->read_only;
-    st = disk_open(attach->disks, request->target, &device->write, &device->disk);
-    if (st == ST_NOENT) {
-        disks_names(attach->disks, names, sizeof(names));
-        log_error("dom%u/%u: there is no disk '%s' here; target= may be: %s", request->domid,
-                  request->devid, request->target, names);
-    } else if (st != ST_OK) {
-        log_error("dom%u/%u: disk '%s' is in use by another guest: one writer or several readers",
-                  request->domid, request->devid, request->target);
-    } else if (device->write == request->read_only) {
-        log_warn("dom%u/%u: disk '%s' is read-only", request->domid, request->devid,
-                 request->target);
-    }
-    return st;
+    device->mmio_base = request->mmio_base;
+    device->irq = request->irq;
+    st = device->class->open(attach, device, request);
+    return st == ST_OK ? device_start(attach, device) : st;
 }
 
 static enum status attach_device(struct attach *attach, const struct backend_request *request,
                                  struct device **out)
 {
+    const struct device_class *class = class_find(request);
     struct device *device = device_alloc(attach);
     enum status st;
 
-    if (request->device_type != VIRTIO_ID_BLOCK) {
-        log_error("dom%u/%u: virtio device type %u is not served here, only 2 (block)",
-                  request->domid, request->devid, request->device_type);
+    if (!class) {
         return ST_NOSUP;
     }
     if (!device) {
@@ -209,13 +182,14 @@ static enum status attach_device(struct attach *attach, const struct backend_req
                   request->devid, DEVICES_MAX);
         return ST_FULL;
     }
-    st = request_disk(attach, device, request);
+    device->class = class;
+    st = guest_get(attach, request->domid, &device->guest);
     if (st != ST_OK) {
         return st;
     }
-    st = device_start(attach, device, request);
+    st = device_make(attach, device, request);
     if (st != ST_OK) {
-        disk_close(device->disk, device->write);
+        guest_put(attach, device->guest);
         return st;
     }
     *out = device;
@@ -250,10 +224,10 @@ static void device_finish(struct attach *attach, struct device *device)
             break;
         }
     }
-    attach->requests += vblk_requests(&device->blk);
-    attach->kicks += device->blk.vdev.kicks;
-    attach->interrupts += device->blk.vdev.interrupts;
-    disk_close(device->disk, device->write);
+    attach->requests += vdev_requests(device->vdev);
+    attach->kicks += device->vdev->kicks;
+    attach->interrupts += device->vdev->interrupts;
+    device->class->close(attach, device);
     device->state = DEVICE_FREE;
     guest->device_count--;
     guest_put(attach, guest);
@@ -269,7 +243,7 @@ static void on_detach(void *ctx, void *handle)
     CHECK(device->state == DEVICE_LIVE);
     ioreq_range_remove(&device->guest->server, device->mmio_base);
     device->state = DEVICE_CLOSING;
-    if (vblk_shutdown(&device->blk)) {
+    if (device_stop(device)) {
         device_finish(attach, device);
     }
 }
@@ -327,16 +301,16 @@ static void disarm_mmio(void *ctx)
 
 static u32 poll_device(struct attach *attach, struct device *device, u32 share)
 {
-    u32 work = bdev_poll(&device->disk->ram.bdev);
+    struct vdev *dev = device->vdev;
 
     if (device->state == DEVICE_LIVE) {
-        return work + (vblk_idle(&device->blk) ? 0 : vblk_poll(&device->blk, share));
+        return vdev_idle(dev) ? 0 : dev->ops->poll(dev, share);
     }
-    if (vblk_shutdown(&device->blk)) {
-        device_finish(attach, device);
-        work++;
+    if (!device_stop(device)) {
+        return 0;
     }
-    return work;
+    device_finish(attach, device);
+    return 1;
 }
 
 static u32 poll_data(void *ctx, u32 budget)
@@ -348,7 +322,7 @@ static u32 poll_data(void *ctx, u32 budget)
     if (count == 0) {
         return 0;
     }
-    share = budget / count > BLK_SHARE_MIN ? budget / count : BLK_SHARE_MIN;
+    share = budget / count > SHARE_MIN ? budget / count : SHARE_MIN;
     work = gmem_foreign_reap();
     for (u32 i = 0; i < count && i < attach->active_count; i++) {
         u32 at = attach->turn_start + i;
@@ -365,9 +339,10 @@ static bool arm_data(void *ctx)
     bool pending = false;
 
     for (u32 i = 0; i < attach->active_count; i++) {
-        if (attach->active[i]->state == DEVICE_LIVE) {
-            pending |= vblk_arm(&attach->active[i]->blk);
-        }
+        struct device *device = attach->active[i];
+
+        /* Nobody wakes us for a device that is closing: its medium is asked until it is done. */
+        pending |= device->state != DEVICE_LIVE || vdev_arm(device->vdev);
     }
     return pending;
 }
@@ -378,7 +353,7 @@ static void disarm_data(void *ctx)
 
     for (u32 i = 0; i < attach->active_count; i++) {
         if (attach->active[i]->state == DEVICE_LIVE) {
-            vblk_disarm(&attach->active[i]->blk);
+            vdev_disarm(attach->active[i]->vdev);
         }
     }
 }

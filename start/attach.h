@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * attach.h - glue: a guest's wish for a device becomes memory windows, an ioreq server, a register
- * file, a virtio device and a disk; and their end.                                plane: both
+ * file and a virtio device of some class; and their end.                          plane: both
  *
  *   backend request -> guest (ioreq server, windows; shared by its devices)
- *                   -> device (vblk + vmmio, claimed window)  -> disk by name
+ *                   -> device (vdev of a class + vmmio, claimed window)
+ *                   -> what the class serves (start/classes.c): for block, a disk by name
  *
  * All state of a guest hangs on its struct guest, all state of a device on its struct device.
  */
@@ -30,15 +31,19 @@ struct guest {
 
 enum device_state { DEVICE_FREE, DEVICE_LIVE, DEVICE_CLOSING };
 
+struct device_class;
+
 struct device {
     enum device_state state;
+    const struct device_class *class;
     struct guest *guest;
-    struct disk *disk;
-    bool write;
+    bool write; /* the guest may write */
     u64 mmio_base;
     u32 irq;
-    struct vblk blk;
+    struct vdev *vdev; /* in the class's own struct below */
     struct vmmio mmio;
+    struct disk *disk; /* block */
+    struct vblk blk;
     char name[DEVICE_NAME_MAX];
 };
 

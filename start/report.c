@@ -29,11 +29,11 @@ static void report_requests(const struct attach *attach)
     u64 requests = attach->requests, kicks = attach->kicks, interrupts = attach->interrupts;
 
     for (u32 i = 0; i < attach->active_count; i++) {
-        const struct vblk *blk = &attach->active[i]->blk;
+        const struct vdev *dev = attach->active[i]->vdev;
 
-        requests += vblk_requests(blk);
-        kicks += blk->vdev.kicks;
-        interrupts += blk->vdev.interrupts;
+        requests += vdev_requests(dev);
+        kicks += dev->kicks;
+        interrupts += dev->interrupts;
     }
     log_info("stats total requests=%" PRIu64 " kicks=%" PRIu64 " irqs=%" PRIu64, requests, kicks,
              interrupts);
@@ -84,16 +84,15 @@ static void report_memory(void)
 
 static void report_device(const struct device *device)
 {
-    const struct vblk *blk = &device->blk;
+    const struct vdev *dev = device->vdev;
 
-    log_info("stats device %s: reads=%" PRIu64 " writes=%" PRIu64 " flushes=%" PRIu64
-             " kib_read=%" PRIu64 " kib_written=%" PRIu64 " batches=%" PRIu64,
-             device->name, blk->reads, blk->writes, blk->flushes, blk->bytes_read >> 10,
-             blk->bytes_written >> 10, blk->batches);
-    log_info("stats events %s: kicks=%" PRIu64 " irqs=%" PRIu64 " resets=%" PRIu64
-             " needs_resets=%" PRIu64 " errors_guest=%" PRIu64 " errors_medium=%" PRIu64,
-             device->name, blk->vdev.kicks, blk->vdev.interrupts, blk->vdev.resets,
-             blk->vdev.needs_resets, blk->errors_guest, blk->errors_medium);
+    if (dev->ops->report) {
+        dev->ops->report(dev);
+    }
+    log_info("stats events %s: requests=%" PRIu64 " kicks=%" PRIu64 " irqs=%" PRIu64
+             " resets=%" PRIu64 " needs_resets=%" PRIu64,
+             device->name, vdev_requests(dev), dev->kicks, dev->interrupts, dev->resets,
+             dev->needs_resets);
 }
 
 void report_all(const struct report *report)

@@ -2,8 +2,9 @@
 /*
  * report.h - the counters as text, for people and for scripts.                   plane: control
  *
- * Lines of "stats AREA key=value ..." through the log. AREA is "image", "xen", "memory" or
- * "device NAME". Numbers are decimal and count since start.
+ * Lines of "stats AREA key=value ..." through the log. AREA is "image", "xen", "memory",
+ * "device NAME" (the class's own counters) or "events NAME". Numbers are decimal and count since
+ * start.
  */
 #pragma once
 

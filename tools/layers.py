@@ -16,7 +16,7 @@ BASE = ["start/base/*.h"]
 GROUND = BASE + ["start/port.h"]
 
 # The composition root: it knows every room, and no room knows it.
-ROOT = ["main", "attach", "disks", "report", "command"]
+ROOT = ["main", "attach", "classes", "disks", "report", "command"]
 
 # (files, project headers they may include, why it is so)
 RULES = [

@@ -25,6 +25,8 @@ INDIRECT = [
     ("drivers/xen/ioreq.c", ["device_mmio", "guest_invalidate"]),
     ("drivers/xen/xs.c", ["*_answer", "watch_placed", "backend_changed"]),
     ("drivers/xen/backend.c", ["on_attach", "on_detach"]),
+    ("start/attach.c", ["block_open", "block_close", "class_poll", "class_shutdown"]),
+    ("start/report.c", ["class_report"]),
     ("virtio/gmem.c", ["foreign_find"]),
     ("virtio/vdev.c", ["vblk_start", "vblk_stopped", "vmmio_raise"]),
     ("vmmio_raise", ["device_irq"]),

@@ -103,13 +103,17 @@ static inline u32 vblk_poll(struct vblk *vb, u32 budget)
     return vblk_idle(vb) ? 0 : vblk_work(vb, budget);
 }
 
-/** Requests returned to the driver since vblk_init(), whatever became of them. */
-u64 vblk_requests(const struct vblk *vb);
-
 /** Ask for kicks. Returns true when there is work already. */
-bool vblk_arm(struct vblk *vb);
+static inline bool vblk_arm(struct vblk *vb)
+{
+    return vdev_arm(&vb->vdev);
+}
+
 /** We poll again: no kicks, please. */
-void vblk_disarm(struct vblk *vb);
+static inline void vblk_disarm(struct vblk *vb)
+{
+    vdev_disarm(&vb->vdev);
+}
 
 /** The medium's capacity changed: tell the driver. [VIRTIO 5.2.4] */
 void vblk_resized(struct vblk *vb);

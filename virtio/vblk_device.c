@@ -3,34 +3,9 @@
  */
 #include "virtio/vblk_parts.h"
 
+#include <inttypes.h>
+
 #include "start/base/arith.h"
-
-u64 vblk_requests(const struct vblk *vb)
-{
-    u64 sum = 0;
-
-    for (u32 queue = 0; queue < vb->vdev.queue_count; queue++) {
-        sum += vb->vdev.queue[queue].vq.chains;
-    }
-    return sum;
-}
-
-bool vblk_arm(struct vblk *vb)
-{
-    bool work = vb->in_flight > 0;
-
-    for (u32 queue = 0; queue < vb->vdev.queue_count && vb->vdev.live; queue++) {
-        work |= virtq_kick_enable(&vb->vdev.queue[queue].vq);
-    }
-    return work;
-}
-
-void vblk_disarm(struct vblk *vb)
-{
-    for (u32 queue = 0; queue < vb->vdev.queue_count && vb->vdev.live; queue++) {
-        virtq_kick_disable(&vb->vdev.queue[queue].vq);
-    }
-}
 
 static void vblk_start(struct vdev *dev)
 {
@@ -56,9 +31,34 @@ static void vblk_stopped(struct vdev *dev)
     vblk_drain(vb);
 }
 
+static u32 class_poll(struct vdev *dev, u32 budget)
+{
+    return vblk_work(container_of(dev, struct vblk, vdev), budget);
+}
+
+static bool class_shutdown(struct vdev *dev)
+{
+    return vblk_shutdown(container_of(dev, struct vblk, vdev));
+}
+
+static void class_report(const struct vdev *dev)
+{
+    const struct vblk *vb = container_of(dev, const struct vblk, vdev);
+
+    log_info("stats device %s: reads=%" PRIu64 " writes=%" PRIu64 " flushes=%" PRIu64
+             " kib_read=%" PRIu64 " kib_written=%" PRIu64 " batches=%" PRIu64,
+             dev->name, vb->reads, vb->writes, vb->flushes, vb->bytes_read >> 10,
+             vb->bytes_written >> 10, vb->batches);
+    log_info("stats errors %s: errors_guest=%" PRIu64 " errors_medium=%" PRIu64, dev->name,
+             vb->errors_guest, vb->errors_medium);
+}
+
 static const struct vdev_ops vblk_ops = {
     .start = vblk_start,
     .stopped = vblk_stopped,
+    .poll = class_poll,
+    .shutdown = class_shutdown,
+    .report = class_report,
 };
 
 static void config_fill(struct vblk *vb)

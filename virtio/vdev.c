@@ -261,6 +261,33 @@ bool vdev_queue_publish(struct vdev *dev, u16 queue)
     return true;
 }
 
+u64 vdev_requests(const struct vdev *dev)
+{
+    u64 sum = 0;
+
+    for (u32 q = 0; q < dev->queue_count; q++) {
+        sum += dev->queue[q].vq.chains;
+    }
+    return sum;
+}
+
+bool vdev_arm(struct vdev *dev)
+{
+    bool work = vdev_in_flight(dev) > 0;
+
+    for (u32 q = 0; q < dev->queue_count && dev->live; q++) {
+        work |= virtq_kick_enable(&dev->queue[q].vq);
+    }
+    return work;
+}
+
+void vdev_disarm(struct vdev *dev)
+{
+    for (u32 q = 0; q < dev->queue_count && dev->live; q++) {
+        virtq_kick_disable(&dev->queue[q].vq);
+    }
+}
+
 /* --- config space [VIRTIO 2.5]
  * ---------------------------------------------------------------------- */
 

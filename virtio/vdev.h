@@ -30,6 +30,16 @@ struct vdev_ops {
     void (*stopped)(struct vdev *dev);
     /** The driver wrote the config space, inside config_bytes. NULL: nothing is writable. */
     void (*config_write)(struct vdev *dev, u32 offset, u32 bytes, u64 value);
+
+    /* for the owner of devices of several classes; who knows the class calls it directly */
+
+    /** The turn of a device that is not vdev_idle(): do about budget units of work, publish, tell
+     * the driver. Returns the units done. */
+    u32 (*poll)(struct vdev *dev, u32 budget);
+    /** vdev_shutdown(), and whatever else holds something of the guest. NULL: there is nothing. */
+    bool (*shutdown)(struct vdev *dev);
+    /** The class's own counters as lines of "stats device NAME: key=value ..." NULL: none. */
+    void (*report)(const struct vdev *dev);
 };
 
 /** The transport's way to the driver: cause is VIRTIO_INT_QUEUE (of queue) or VIRTIO_INT_CONFIG. */
@@ -101,6 +111,23 @@ static inline bool vdev_has(const struct vdev *dev, u32 feature)
     return (dev->features >> feature & 1) != 0;
 }
 
+/** Nothing for the device to do: no chain waits, and none is with the medium. */
+static inline bool vdev_idle(const struct vdev *dev)
+{
+    for (u32 q = 0; q < dev->queue_count; q++) {
+        if (virtq_waiting(&dev->queue[q].vq) || virtq_in_flight(&dev->queue[q].vq) > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Requests returned to the driver since vdev_init(), whatever became of them. */
+u64 vdev_requests(const struct vdev *dev);
+/** Ask for kicks on all queues. Returns true when there is work already. */
+bool vdev_arm(struct vdev *dev);
+/** We poll again: no kicks, please. */
+void vdev_disarm(struct vdev *dev);
 /** Show what was pushed to queue and tell the driver if it asked. True when there was something. */
 bool vdev_queue_publish(struct vdev *dev, u16 queue);
 /** Set DEVICE_NEEDS_RESET and tell the driver, if it is live. [VIRTIO 2.1.2] */

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* classes.c - see classes.h. What each class binds its devices to; the table is at the end. */
+#include "start/classes.h"
+
+#include <stdio.h>
+
+#include "start/base/log.h"
+
+/** "dom3/51712 root": what messages call the device. */
+static void device_name(struct device *device, const struct backend_request *request,
+                        const char *serves)
+{
+    (void)snprintf(device->name, sizeof(device->name), "dom%u/%u %s", request->domid,
+                   request->devid, serves);
+}
+
+/* --- block: a disk by name -------------------------------------------------------------------- */
+
+static enum status block_disk(struct attach *attach, struct device *device,
+                              const struct backend_request *request)
+{
+    char names[128];
+    enum status st;
+
+    st = disk_open(attach->disks, request->target, &device->write, &device->disk);
+    if (st == ST_NOENT) {
+        disks_names(attach->disks, names, sizeof(names));
+        log_error("dom%u/%u: there is no disk '%s' here; target= may be: %s", request->domid,
+                  request->devid, request->target, names);
+    } else if (st != ST_OK) {
+        log_error("dom%u/%u: disk '%s' is in use by another guest: one writer or several readers",
+                  request->domid, request->devid, request->target);
+    } else if (device->write == request->read_only) {
+        log_warn("dom%u/%u: disk '%s' is read-only", request->domid, request->devid,
+                 request->target);
+    }
+    return st;
+}
+
+static enum status block_open(struct attach *attach, struct device *device,
+                              const struct backend_request *request)
+{
+    enum status st = block_disk(attach, device, request);
+
+    if (st != ST_OK) {
+        return st;
+    }
+    device_name(device, request, device->disk->name);
+    vblk_init(&device->blk, &(struct vblk_init){
+                                .bdev = &device->disk->ram.bdev,
+                                .gm = &device->guest->memory.gm,
+                                .pool = &attach->pool,
+                                .name = device->name,
+                                .id = device->disk->name,
+                                .read_only = !device->write,
+                            });
+    device->vdev = &device->blk.vdev;
+    return ST_OK;
+}
+
+static void block_close(struct attach *attach, struct device *device)
+{
+    (void)attach;
+    disk_close(device->disk, device->write);
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static const struct device_class classes[] = {
+    {VIRTIO_ID_BLOCK, "block", block_open, block_close},
+};
+
+const struct device_class *class_find(const struct backend_request *request)
+{
+    char served[128];
+    usize used = 0;
+
+    for (u32 i = 0; i < ARRAY_LEN(classes); i++) {
+        if (classes[i].device_id == request->device_type) {
+            return &classes[i];
+        }
+        used += (usize)snprintf(served + used, sizeof(served) - used, "%s%x (%s)", i ? ", " : "",
+                                (unsigned)classes[i].device_id, classes[i].name);
+    }
+    log_error("dom%u/%u: virtio device type %x is not served here; served are: %s", request->domid,
+              request->devid, (unsigned)request->device_type, served);
+    return NULL;
+}

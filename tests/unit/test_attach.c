@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_attach.c - guests and their devices come and go, on a fake Xen; nothing is left behind. */
+#include "start/attach.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drivers/xen/extregion.h"
+#include "drivers/xen/xen_abi.h"
+#include "tests/fake/driver.h"
+#include "tests/fake/said.h"
+#include "tests/fake/xen.h"
+
+#define DOMID 7
+#define BASE  UINT64_C(0x02000000)
+
+static struct attach attach;
+static struct poll_loop loop;
+static struct disks disks;
+static struct fake_guest *guest;
+static u8 memory[SECTOR_BYTES * 8];
+
+static int fresh(void **state)
+{
+    struct extregion_range region;
+    u64 gpa;
+
+    (void)state;
+    said_reset();
+    fake_xen_reset(FAKE_CONTROL);
+    region = (struct extregion_range){fake_xen.region, FAKE_REGION_BYTES};
+    assert_int_equal(extregion_init(&region, 1), ST_OK);
+    assert_int_equal(extregion_alloc(4096, 4096, &gpa), ST_OK);
+    assert_int_equal(evtchn_init(gpa), ST_OK);
+    assert_int_equal(gmem_foreign_init(), ST_OK);
+    guest = fake_guest_make(DOMID, 1, MIB(4));
+    memset(&disks, 0, sizeof(disks));
+    disks.count = 1;
+    memcpy(disks.disk[0].name, "data", 5);
+    ramdisk_init(&disks.disk[0].ram, "data", memory, sizeof(memory), false);
+    attach_init(&attach, &disks);
+    poll_init(&loop, 0);
+    attach_add_pollers(&attach, &loop);
+    return 0;
+}
+
+static enum status ask(u32 type, u32 devid, const char *target, void **handle)
+{
+    struct backend_request request = {
+        .domid = DOMID,
+        .devid = devid,
+        .device_type = type,
+        .mmio_base = BASE + (u64)devid * VMMIO_BYTES,
+        .irq = 33 + devid,
+    };
+
+    memcpy(request.target, target, strlen(target) + 1);
+    return attach_backend_ops.attach(&attach, &request, handle);
+}
+
+/** What the guest reads in a register of its device. */
+static u32 reg_read(u32 devid, u32 reg)
+{
+    u64 data = 0;
+
+    assert_true(fake_guest_access(guest, 0, BASE + (u64)devid * VMMIO_BYTES + reg, 4, false, 0));
+    poll_once(&loop);
+    assert_true(fake_guest_resume(guest, 0, &data));
+    return (u32)data;
+}
+
+static void nothing_left(void)
+{
+    assert_int_equal(attach.active_count, 0);
+    assert_int_equal(attach.serving_count, 0);
+    assert_int_equal(attach.pool.in_flight, 0);
+    assert_false(disks.disk[0].writer);
+    assert_int_equal(disks.disk[0].readers, 0);
+    assert_int_equal(fake_ports_open(), 0);
+    assert_int_equal(fake_pages_foreign(), 0);
+    assert_int_equal(fake_servers(), 0);
+}
+
+static void a_device_answers_from_the_moment_it_is_attached(void **state)
+{
+    void *handle;
+
+    (void)state;
+    assert_int_equal(ask(VIRTIO_ID_BLOCK, 0, "data", &handle), ST_OK);
+    assert_int_equal(reg_read(0, REG_DEVICE_ID), VIRTIO_ID_BLOCK);
+    assert_true(disks.disk[0].writer);
+    assert_true(attach_backend_ops.alive(&attach, handle));
+    attach_backend_ops.detach(&attach, handle);
+    assert_int_equal(attach.attached, 1);
+    assert_int_equal(attach.detached, 1);
+    nothing_left();
+}
+
+static void an_unknown_type_is_refused_with_the_list_of_those_served(void **state)
+{
+    void *handle;
+
+    (void)state;
+    assert_int_equal(ask(0x22, 0, "", &handle), ST_NOSUP);
+    assert_true(said("virtio device type 22 is not served here; served are: 2 (block)"));
+    assert_int_equal(attach.refused, 1);
+    nothing_left();
+}
+
+static void a_refused_device_leaves_the_guest_as_it_was(void **state)
+{
+    void *handle, *lost;
+
+    (void)state;
+    assert_int_equal(ask(VIRTIO_ID_BLOCK, 0, "nosuch", &lost), ST_NOENT);
+    assert_true(said("there is no disk 'nosuch' here; target= may be: data"));
+    nothing_left();
+    assert_int_equal(ask(VIRTIO_ID_BLOCK, 0, "data", &handle), ST_OK);
+    assert_int_equal(ask(VIRTIO_ID_BLOCK, 1, "data", &lost), ST_ACCES);
+    /* The device that is there serves on. */
+    assert_int_equal(attach.serving_count, 1);
+    assert_int_equal(reg_read(0, REG_DEVICE_ID), VIRTIO_ID_BLOCK);
+    attach_backend_ops.detach(&attach, handle);
+    nothing_left();
+}
+
+static void a_window_that_is_refused_gives_the_disk_back(void **state)
+{
+    void *handle;
+
+    (void)state;
+    fake_xen_fail_op(__HYPERVISOR_dm_op, XEN_DMOP_map_io_range_to_ioreq_server, -28);
+    assert_int_not_equal(ask(VIRTIO_ID_BLOCK, 0, "data", &handle), ST_OK);
+    assert_true(said("cannot claim the register window"));
+    nothing_left();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_device_answers_from_the_moment_it_is_attached, fresh),
+        cmocka_unit_test_setup(an_unknown_type_is_refused_with_the_list_of_those_served, fresh),
+        cmocka_unit_test_setup(a_refused_device_leaves_the_guest_as_it_was, fresh),
+        cmocka_unit_test_setup(a_window_that_is_refused_gives_the_disk_back, fresh),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
