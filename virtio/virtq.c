@@ -136,6 +136,17 @@ static COLD void parts_unmap(struct virtq *vq)
     }
 }
 
+/** The ring begins with the heads of setup->again: they lie where the driver's would. */
+static COLD void take_again(struct virtq *vq, const struct virtq_setup *setup)
+{
+    const uintptr_t base = (uintptr_t)setup->again - VIRTQ_AVAIL_RING(0);
+
+    CHECK(setup->journal && setup->again_count <= setup->size);
+    vq->avail_driver = vq->avail;
+    vq->avail = (struct virtq_part){.base = {base, base}, .split = UINT32_MAX};
+    vq->avail_seen = (u16)(vq->next + setup->again_count);
+}
+
 COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct virtq_setup *setup)
 {
     enum status st;
@@ -168,6 +179,11 @@ COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct vi
     vq->avail_event = part_at(&vq->used, VIRTQ_USED_AVAIL_EVENT(setup->size));
     vq->next = vq->avail_seen = setup->first_idx;
     vq->used_next = vq->used_shown = vq->irq_from = setup->first_idx;
+    vq->journal = setup->journal;
+    vq->avail_driver = (struct virtq_part){.split = 0};
+    if (setup->again_count > 0) {
+        take_again(vq, setup);
+    }
     vq->kicks_on = true;
     vq->complaints = 0;
     for (u32 i = 0; i < ARRAY_LEN(vq->busy); i++) {
@@ -233,14 +249,48 @@ COLD void virtq_push_malformed(struct virtq *vq, const struct vq_chain *chain, c
     complain(vq, why, chain->head);
 }
 
+u16 virtq_avail_head(const struct virtq *vq, u16 idx)
+{
+    return load_u16(part_at(&vq->avail, VIRTQ_AVAIL_RING(idx & vq->mask)));
+}
+
+u32 virtq_used_head(const struct virtq *vq, u16 idx)
+{
+    return load_u32(part_at(&vq->used, VIRTQ_USED_RING(idx & vq->mask)));
+}
+
+static COLD void show_journalled(struct virtq *vq)
+{
+    const u16 from = vq->used_shown;
+
+    vq->journal->showing(vq->journal, vq, from, vq->used_next);
+    vq->used_shown = vq->used_next;
+    store_release_u16(vq->used_idx, vq->used_shown);
+    vq->journal->shown(vq->journal, from, vq->used_shown);
+}
+
+/** The driver's ring offers the slots up to idx. */
+static COLD void take_journalled(struct virtq *vq, u16 idx)
+{
+    if (vq->avail_driver.base[0] != 0) {
+        vq->avail = vq->avail_driver; /* all that was to be taken again is taken */
+        vq->avail_driver.base[0] = 0;
+    }
+    vq->journal->taking(vq->journal, vq, vq->next, idx);
+}
+
 bool virtq_publish(struct virtq *vq)
 {
     if (vq->used_next == vq->used_shown || vq->state != VQ_READY) {
         return false;
     }
     vq->chains += (u16)(vq->used_next - vq->used_shown);
-    vq->used_shown = vq->used_next;
-    store_release_u16(vq->used_idx, vq->used_shown);
+    if (__builtin_expect(vq->journal != NULL, 0)) {
+        show_journalled(vq);
+    } else {
+        vq->used_shown = vq->used_next;
+        store_release_u16(vq->used_idx, vq->used_shown);
+    }
     vq->publishes++;
     return true;
 }
@@ -327,6 +377,9 @@ static __attribute__((noinline)) enum status avail_look(struct virtq *vq)
         return vq_break(vq, "avail.idx jumped by more than the queue size", idx);
     }
     vq->avail_seen = idx;
+    if (__builtin_expect(vq->journal != NULL, 0)) {
+        take_journalled(vq, idx);
+    }
     if (!vq->kicks_on && vq->event_idx &&
         (u16)(vq->kick_parked - vq->next) < VQ_PARK_AHEAD - VQ_PARK_MOVE) {
         kick_park(vq);

@@ -63,6 +63,21 @@ struct vq_chain {
 
 enum vq_state { VQ_OFF, VQ_READY, VQ_BROKEN };
 
+struct virtq;
+
+/**
+ * Somebody who keeps a record of what is in flight that outlives this program: for transports whose
+ * drivers stay when we go. Called once per batch; NULL everywhere else.
+ */
+struct virtq_journal {
+    /** The chains at avail slots [from, to) are about to be taken, in this order. */
+    void (*taking)(struct virtq_journal *journal, const struct virtq *vq, u16 from, u16 to);
+    /** Used slots [from, to) are staged and about to be shown with one store. */
+    void (*showing)(struct virtq_journal *journal, const struct virtq *vq, u16 from, u16 to);
+    /** They are shown now. */
+    void (*shown)(struct virtq_journal *journal, u16 from, u16 to);
+};
+
 /** Where the driver says its ring is; checked by virtq_enable(). */
 struct virtq_setup {
     u32 size;
@@ -70,6 +85,14 @@ struct virtq_setup {
     bool indirect;         /* VIRTIO_F_INDIRECT_DESC negotiated */
     bool event_idx;        /* VIRTIO_F_EVENT_IDX negotiated */
     u16 first_idx; /* where both rings begin: 0, unless a transport resumes a stopped ring */
+    struct virtq_journal *journal;
+    /*
+     * With a journal: take again_count heads from here before any from the driver's ring, the i-th
+     * at again[(first_idx + i) % size]. They were taken before and not returned. The driver's ring
+     * goes on behind them. Read until they are taken.
+     */
+    const u16 *again;
+    u16 again_count;
 };
 
 /**
@@ -112,6 +135,8 @@ struct virtq {
     const u8 *desc_flat; /* NULL: the table lies in two runs */
     u64 desc_addr;
     struct virtq_part avail, used;
+    struct virtq_journal *journal;
+    struct virtq_part avail_driver; /* avail, while that is setup->again; base 0: it is not */
     struct virtq_walk walk;
     u8 *used_idx;
     const u8 *used_event, *avail_flags;
@@ -191,6 +216,10 @@ void virtq_kick_disable(struct virtq *vq);
 
 /** Ask for kicks, then look: returns true when a chain waits already. */
 bool virtq_kick_enable(struct virtq *vq);
+
+/** For journals: the head at an avail slot, and at a used slot. From guest memory: check it. */
+u16 virtq_avail_head(const struct virtq *vq, u16 idx);
+u32 virtq_used_head(const struct virtq *vq, u16 idx);
 
 /** True when a chain waits. Cheap: the idle turn of a polled queue. */
 static inline bool virtq_waiting(const struct virtq *vq)

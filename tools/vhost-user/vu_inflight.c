@@ -2,6 +2,7 @@
 #include "tools/vhost-user/vu_inflight.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -144,13 +145,134 @@ void vu_inflight_detach(struct vu_inflight *area)
     memset(area, 0, sizeof(*area));
 }
 
-enum status vu_inflight_start(struct vu_inflight *area, u32 queue, u32 size, u16 used_idx,
-                              bool *resume, const char **why)
+/* --- while a queue runs ---------------------------------------------------------------------- */
+
+/*
+ * The stores must reach the area in the order of the program, for whoever maps it after our death:
+ * release stores do.
+ */
+static void mark(struct queue_region *region, u16 head, u8 inflight)
+{
+    store_release_u8(&region->desc[head].inflight, inflight);
+}
+
+static struct vu_inflight_log *log_of(struct virtq_journal *journal)
+{
+    return container_of(journal, struct vu_inflight_log, journal);
+}
+
+static void log_taking(struct virtq_journal *journal, const struct virtq *vq, u16 from, u16 to)
+{
+    struct vu_inflight_log *log = log_of(journal);
+
+    for (u16 idx = from; idx != to; idx++) {
+        const u16 head = virtq_avail_head(vq, idx);
+
+        if (head < log->size) { /* the engine refuses the others */
+            store_u64(&log->region->desc[head].counter, log->counter++);
+            mark(log->region, head, 1);
+        }
+    }
+}
+
+static void log_showing(struct virtq_journal *journal, const struct virtq *vq, u16 from, u16 to)
+{
+    struct queue_region *region = log_of(journal)->region;
+
+    for (u16 idx = from; idx != to; idx++) {
+        const u32 head = virtq_used_head(vq, idx);
+
+        if (head < log_of(journal)->size) {
+            store_u16(&region->desc[head].next, load_u16(&region->last_batch_head));
+            store_release_u16(&region->last_batch_head, (u16)head);
+        }
+    }
+}
+
+/*
+ * Clear a batch, newest first. The heads are followed in the area, which the front end may change:
+ * each is checked, and there are no more steps than the batch is long.
+ */
+static bool batch_clear(struct queue_region *region, u16 size, u16 count)
+{
+    u16 head = load_u16(&region->last_batch_head);
+
+    for (u16 i = 0; i < count; i++) {
+        if (head >= size) {
+            return false;
+        }
+        mark(region, head, 0);
+        head = load_u16(&region->desc[head].next);
+    }
+    return true;
+}
+
+static void log_shown(struct virtq_journal *journal, u16 from, u16 to)
+{
+    struct vu_inflight_log *log = log_of(journal);
+
+    (void)batch_clear(log->region, log->size, (u16)(to - from));
+    store_release_u16(&log->region->used_idx, to);
+}
+
+/* --- from one life to the next --------------------------------------------------------------- */
+
+struct pending {
+    u64 counter;
+    u16 head;
+};
+
+static int by_counter(const void *a, const void *b)
+{
+    const struct pending *x = a, *y = b;
+
+    return (x->counter > y->counter) - (x->counter < y->counter);
+}
+
+/* What is inflight in a region of size descriptors, oldest first. Returns how many. */
+static u32 pending_sorted(const struct queue_region *region, u16 size, struct pending *pending)
+{
+    u32 count = 0;
+
+    for (u16 head = 0; head < size; head++) {
+        if (load_acquire_u8(&region->desc[head].inflight) != 0) {
+            pending[count++] = (struct pending){load_u64(&region->desc[head].counter), head};
+        }
+    }
+    qsort(pending, count, sizeof(pending[0]), by_counter);
+    return count;
+}
+
+/* Find what a predecessor left. */
+static const char *resume(struct vu_inflight_log *log, u16 used_idx)
+{
+    struct queue_region *region = log->region;
+    const u16 batch = (u16)(used_idx - load_u16(&region->used_idx));
+    struct pending pending[VQ_SIZE_MAX];
+    u32 count;
+
+    if (load_u16(&region->version) != REGION_VERSION || load_u16(&region->desc_num) != log->size ||
+        batch > log->size || !batch_clear(region, log->size, batch)) {
+        return "the inflight area does not belong to this ring";
+    }
+    store_release_u16(&region->used_idx, used_idx);
+    count = pending_sorted(region, log->size, pending);
+    for (u32 i = 0; i < count; i++) {
+        log->again[(used_idx + i) % log->size] = pending[i].head;
+    }
+    log->again_count = (u16)count;
+    log->counter = count > 0 ? pending[count - 1].counter + 1 : 0;
+    return NULL;
+}
+
+enum status vu_inflight_start(const struct vu_inflight *area, u32 queue, u32 size, u16 used_idx,
+                              struct vu_inflight_log *log, bool *resumed, const char **why)
 {
     struct queue_region *region;
-    u16 version, batch;
 
-    *resume = false;
+    *resumed = false;
+    log->region = NULL;
+    log->again_count = 0;
     if (!area->map) {
         return ST_OK;
     }
@@ -159,33 +281,43 @@ enum status vu_inflight_start(struct vu_inflight *area, u32 queue, u32 size, u16
         return ST_INVAL;
     }
     region = region_of(area, queue);
-    version = load_u16(&region->version);
-    if (version == 0) {
+    log->journal = (struct virtq_journal){log_taking, log_showing, log_shown};
+    log->region = region;
+    log->size = (u16)size;
+    log->counter = 0;
+    if (load_u16(&region->version) == 0) {
         region->features = 0;
         store_u16(&region->desc_num, (u16)size);
         store_u16(&region->used_idx, used_idx);
-        store_u16(&region->version, REGION_VERSION);
+        store_release_u16(&region->version, REGION_VERSION);
         return ST_OK;
     }
-    batch = (u16)(used_idx - load_u16(&region->used_idx));
-    if (version != REGION_VERSION || load_u16(&region->desc_num) != size || batch > size) {
-        *why = "the inflight area does not belong to this ring";
+    *resumed = true;
+    *why = resume(log, used_idx);
+    if (*why) {
+        log->region = NULL;
         return ST_INVAL;
     }
-    for (u32 i = 0; i < size; i++) {
-        if (__atomic_load_n(&region->desc[i].inflight, __ATOMIC_RELAXED) != 0) {
-            *why = "the inflight area was written by a back end that returns requests out of order";
-            return ST_INVAL;
-        }
-    }
-    store_u16(&region->used_idx, used_idx);
-    *resume = true;
     return ST_OK;
 }
 
-void vu_inflight_used(struct vu_inflight *area, u32 queue, u16 used_idx)
+void vu_inflight_stop(struct vu_inflight_log *log)
 {
-    if (area->map && queue < area->queues) {
-        store_u16(&region_of(area, queue)->used_idx, used_idx);
+    struct pending pending[VQ_SIZE_MAX];
+
+    if (!log->region) {
+        return;
+    }
+    /* Newest first: what is left at any moment lies at the beginning of the ring's next part. */
+    for (u32 count = pending_sorted(log->region, log->size, pending); count > 0; count--) {
+        mark(log->region, pending[count - 1].head, 0);
+    }
+    log->region = NULL;
+}
+
+void vu_inflight_wipe(struct vu_inflight *area)
+{
+    if (area->map) {
+        memset(area->base, 0, vu_inflight_bytes(area->queues, area->queue_size));
     }
 }

@@ -4,17 +4,23 @@
  * [VHOST-USER] "Inflight I/O tracking", split virtqueues.
  *
  * The front end keeps the area while we are gone and hands it to our successor. It holds one region
- * for each queue. The engine returns the requests of a queue in the order in which it took them,
- * and shows them with one store of used.idx, so the ring itself says what was left undone:
- * everything from used.idx on. What the region adds is the proof that it was such an engine that
- * served the queue: no descriptor is marked as in flight, and used_idx is that of the last batch or
- * the one before.
+ * for each queue, and a record for each descriptor that can be the head of a request:
+ *
+ *   taken     counter = the next number, then inflight = 1
+ *   staged    next = last_batch_head, then last_batch_head = this head, for each of the batch
+ *   shown     used.idx in the ring; then inflight = 0 for the batch, then used_idx = used.idx
+ *
+ * Death between any two of these stores leaves something to go on from: where used_idx is behind
+ * the ring's, the batch that begins at last_batch_head was shown; what is inflight then is served
+ * again in the order of its counters. A request counts as taken as soon as we have seen that it is
+ * offered, before the engine looks at it.
  *
  * The area is the front end's: whatever it holds is checked like a ring.
  */
 #pragma once
 
 #include "tools/vhost-user/vu_msg.h"
+#include "virtio/virtq.h"
 
 #define VU_INFLIGHT_QUEUES_MAX 64
 
@@ -43,13 +49,27 @@ enum status vu_inflight_attach(struct vu_inflight *area, const struct vu_infligh
 
 void vu_inflight_detach(struct vu_inflight *area);
 
+/** The record of one queue while it runs. */
+struct vu_inflight_log {
+    struct virtq_journal journal;
+    struct queue_region *region; /* NULL: nothing is recorded */
+    u16 size;
+    u64 counter;            /* of the next request taken */
+    u16 again_count;        /* requests that our predecessor took and did not return ... */
+    u16 again[VQ_SIZE_MAX]; /* ... by their place in the available ring: virtq_setup */
+};
+
 /**
  * A queue of size descriptors starts, whose used.idx in guest memory is used_idx. Marks a fresh
- * region as ours; of a used one it checks that it can be resumed from used_idx. *resume says
- * whether it was used. ST_OK, or ST_INVAL with *why.
+ * region as ours; of a used one it finds what is to be served again. *resumed says whether it was
+ * used: then the queue goes on at used_idx with log->again. Without an area nothing is recorded.
+ * ST_OK, or ST_INVAL with *why.
  */
-enum status vu_inflight_start(struct vu_inflight *area, u32 queue, u32 size, u16 used_idx,
-                              bool *resume, const char **why);
+enum status vu_inflight_start(const struct vu_inflight *area, u32 queue, u32 size, u16 used_idx,
+                              struct vu_inflight_log *log, bool *resumed, const char **why);
 
-/** used.idx of the queue is now used_idx. Nothing without an area. */
-void vu_inflight_used(struct vu_inflight *area, u32 queue, u16 used_idx);
+/** The queue stops: what was returned is shown, and what else was recorded was never begun. */
+void vu_inflight_stop(struct vu_inflight_log *log);
+
+/** The driver has reset the device: its rings begin anew, and so do the regions. */
+void vu_inflight_wipe(struct vu_inflight *area);

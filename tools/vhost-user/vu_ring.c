@@ -62,8 +62,8 @@ static void ring_stop(struct vu_session *s, u32 index)
     }
     drain(s);
     ring->base = vq->next;
-    vu_inflight_used(&s->inflight, index, vq->used_shown);
     virtq_reset(vq);
+    vu_inflight_stop(&ring->log);
     ring->running = false;
 }
 
@@ -137,7 +137,7 @@ static enum status ring_start(struct vu_session *s, u32 index, const char **why)
         *why = "a part of the ring lies outside the memory that is shared";
         return ST_INVAL;
     }
-    st = vu_inflight_start(&s->inflight, index, ring->size, used_idx, &resume, why);
+    st = vu_inflight_start(&s->inflight, index, ring->size, used_idx, &ring->log, &resume, why);
     if (st != ST_OK) {
         return st;
     }
@@ -148,7 +148,11 @@ static enum status ring_start(struct vu_session *s, u32 index, const char **why)
         s->resumed++;
     }
     setup.first_idx = ring->base;
-    ring->used_told = ring->base;
+    if (ring->log.region) {
+        setup.journal = &ring->log.journal;
+        setup.again = ring->log.again;
+        setup.again_count = ring->log.again_count;
+    }
     vdev_status_write(dev, vdev_status_read(dev) | VIRTIO_STATUS_DRIVER_OK);
     if (virtq_enable(virtq_of(s, index), &s->mem.gm, &setup) != ST_OK) {
         *why = "the ring is misaligned, or not wholly in the memory that is shared";
@@ -360,18 +364,6 @@ void vu_rings_tell_errors(struct vu_session *s)
     for (u32 i = 0; i < s->vb.vdev.queue_count; i++) {
         if (virtq_of(s, i)->state == VQ_BROKEN) {
             signal_fd(s->ring[i].err);
-        }
-    }
-}
-
-void vu_rings_note_used(struct vu_session *s)
-{
-    for (u32 i = 0; i < s->vb.vdev.queue_count; i++) {
-        const u16 shown = virtq_of(s, i)->used_shown;
-
-        if (s->ring[i].running && shown != s->ring[i].used_told) {
-            s->ring[i].used_told = shown;
-            vu_inflight_used(&s->inflight, i, shown);
         }
     }
 }

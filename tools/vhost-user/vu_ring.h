@@ -39,5 +39,3 @@ void vu_rings_forget(struct vu_session *s);
 void vu_ring_call(struct vu_session *s, u32 index);
 /** Signal the front end of every ring that is broken. */
 void vu_rings_tell_errors(struct vu_session *s);
-/** Note in the inflight area what was returned. */
-void vu_rings_note_used(struct vu_session *s);

@@ -124,6 +124,7 @@ static enum status set_status(struct call *c)
     }
     if (c->msg->u64 == 0) {
         device_reset(s);
+        vu_inflight_wipe(&s->inflight);
         return ST_OK;
     }
     s->status_used = true;
@@ -332,6 +333,7 @@ static enum status dispatch(struct call *c)
     case VU_RESET_DEVICE:
         device_reset(s);
         vu_rings_forget(s);
+        vu_inflight_wipe(&s->inflight);
         return ST_OK;
     case VU_GET_MAX_MEM_SLOTS:
         answer_u64(c, VU_SLOTS_MAX);
@@ -470,12 +472,7 @@ void vu_session_close(struct vu_session *s)
 
 u32 vu_session_poll(struct vu_session *s, u32 budget)
 {
-    u32 done = vblk_poll(&s->vb, budget);
-
-    if (done > 0 && s->inflight.map) {
-        vu_rings_note_used(s);
-    }
-    return done;
+    return vblk_poll(&s->vb, budget);
 }
 
 bool vu_session_arm(struct vu_session *s)

@@ -36,9 +36,9 @@ struct vu_ring {
     bool running;
     u32 size;
     struct vu_vring_addr addr;
-    u16 base;      /* avail index to begin with, where it stopped while it is not running */
-    u16 used_told; /* used.idx last noted in the inflight area */
+    u16 base; /* avail index to begin with, where it stopped while it is not running */
     int kick, call, err;
+    struct vu_inflight_log log;
 };
 
 struct vu_session {
