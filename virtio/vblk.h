@@ -87,7 +87,7 @@ static inline bool vblk_idle(const struct vblk *vb)
             return false;
         }
     }
-    return vb->in_flight == 0;
+    return vb->in_flight == 0 && !vdev_irq_held(&vb->vdev);
 }
 
 /** The turn of a device that is not idle. */
