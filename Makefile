@@ -240,7 +240,7 @@ test: ## all tests: unit, tools, check, system; T=NAME for some, UNIT=1 without 
 	$(Q)$(PYTHON) tools/run_tests.py $(if $(T),-k $(T)) $(if $(UNIT),--unit-only) \
 		$(if $(SLOW),--slow)
 
-test-slow: ## make test, and the vhost-user server under clients from packages (minutes more)
+test-slow: ## make test, and the tests that take minutes: long matrices, QEMU's own suite
 	$(Q)$(MAKE) --no-print-directory test SLOW=1
 
 run: ## from nothing to a table: packages, image, Xen, a stock guest's verified I/O on our disk

@@ -32,8 +32,6 @@ BUILD_LIMIT_S = 600
 CHECK_LIMIT_S = 300
 UNIT_LIMIT_S = 120
 PYTEST_LIMIT_S = {"tests/tools": 180, "tests/system": 2700}
-# Clients that nobody here wrote, built or unpacked first: minutes more, wanted by --slow.
-SLOW_TESTS = "tests/system/test_vhost_user*"
 TEST_LIMIT_S = {"tests/tools": 60, "tests/system": 600}
 GRACE_S = 30          # from the request to end to the kill: a test bed shuts its machines down
 DRAIN_S = 1           # output is awaited this long after the end of a program
@@ -309,7 +307,7 @@ def run_pytest(tally, directory, pattern, slow=False):
     if directory == "tests/system":
         command.append("--capture=no")     # a test bed shows how far it is
         if not slow:
-            command.append(f"--ignore-glob={ROOT / SLOW_TESTS}")
+            command += ["-m", "not slow"]
     if pattern:
         command += ["-k", pattern]
     start = time.monotonic()

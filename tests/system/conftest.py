@@ -36,8 +36,9 @@ def _key(settings):
 
 
 def pytest_configure(config):
-    """Tell pytest our marker, and keep progress lines out of its own output."""
+    """Tell pytest our markers, and keep progress lines out of its own output."""
     config.addinivalue_line("markers", "bed(**settings): the machine that a test needs, as Bed()")
+    config.addinivalue_line("markers", "slow: takes minutes, part of make test-slow only")
 
 
 def pytest_collection_modifyitems(items):

@@ -136,6 +136,7 @@ def test_a_stock_guest_reads_and_writes(tmp_path, device, block, event_idx, indi
     assert server.statistics["disk0"]["errors-driver"] == 0
 
 
+@pytest.mark.slow
 def test_the_server_dies_under_a_stock_guest_and_the_guest_goes_on(tmp_path):
     image = tmp_path / "image"
     image.write_bytes(bytes(DISK_BYTES))

@@ -68,10 +68,11 @@ static bool memory_open(struct disk *disk, const struct vu_disk_options *options
     return true;
 }
 
-static bool disk_open(u32 index, const struct vu_disk_options *options)
+static bool disk_open(u32 index, const struct vu_disk_options *options, u64 without)
 {
     struct disk *disk = &disks[index];
-    struct vu_session_init session = {.pool = &pool, .read_only = options->read_only};
+    struct vu_session_init session = {
+        .pool = &pool, .read_only = options->read_only, .without = without};
     const char *what = options->file ? options->file : "memory";
     const char *why = "";
 
@@ -157,7 +158,7 @@ int main(int argc, char **argv)
     }
     vblk_pool_init(&pool);
     for (; server.export_count < options.disk_count; server.export_count++) {
-        if (!disk_open(server.export_count, &options.disk[server.export_count])) {
+        if (!disk_open(server.export_count, &options.disk[server.export_count], options.without)) {
             for (u32 i = 0; i < server.export_count; i++) {
                 vu_export_close(&exports[i]);
             }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "start/base/arith.h"
+#include "virtio/virtio_defs.h"
 
 #define SPIN_DEFAULT_NS UINT64_C(50000) /* about two wake-ups of a sleeping process */
 #define SPIN_MAX_US     UINT64_C(10000000)
@@ -23,6 +24,7 @@ enum {
     OPT_SERIAL,
     OPT_DISK,
     OPT_POLL,
+    OPT_WITHOUT,
     OPT_CAPABILITIES,
 };
 
@@ -35,6 +37,7 @@ static const struct option long_options[] = {
     {"serial", required_argument, NULL, OPT_SERIAL},
     {"disk", required_argument, NULL, OPT_DISK},
     {"poll", required_argument, NULL, OPT_POLL},
+    {"without", required_argument, NULL, OPT_WITHOUT},
     {"print-capabilities", no_argument, NULL, OPT_CAPABILITIES},
     {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
@@ -43,27 +46,30 @@ static const struct option long_options[] = {
 
 void vu_options_help(FILE *out)
 {
-    fputs("usage: caisson-vhost-user --socket-path=PATH --blk-file=FILE [options]\n"
-          "       caisson-vhost-user --disk=KEY=VALUE,... [--disk=...] [options]\n"
-          "\n"
-          "Serves disks to virtual machines (QEMU and others) as vhost-user-blk devices.\n"
-          "\n"
-          "  --socket-path=PATH   listen for the front end at this unix socket\n"
-          "  --fd=N               or: this descriptor is the socket, listening or connected\n"
-          "  --blk-file=FILE      the disk is this file or block device\n"
-          "  --memory=SIZE        or: the disk is so much memory, zeroes at first (K, M, G)\n"
-          "  --read-only          refuse writes\n"
-          "  --serial=TEXT        the disk's serial number, up to 20 bytes (caisson)\n"
-          "  --disk=LIST          one disk of several, its options separated by commas:\n"
-          "                       socket=PATH or fd=N, file=FILE or memory=SIZE, ro, serial=TEXT\n"
-          "  --poll=TIME          after the last request look for more so many microseconds\n"
-          "                       before sleeping (50); 'never' and 'always' are understood\n"
-          "  --print-capabilities what this program can do, as JSON\n"
-          "  --quiet              only warnings and errors\n"
-          "  --help               this text\n"
-          "\n"
-          "SIGTERM or SIGINT ends the program; it then prints what it did and exits with 0.\n",
-          out);
+    fputs(
+        "usage: caisson-vhost-user --socket-path=PATH --blk-file=FILE [options]\n"
+        "       caisson-vhost-user --disk=KEY=VALUE,... [--disk=...] [options]\n"
+        "\n"
+        "Serves disks to virtual machines (QEMU and others) as vhost-user-blk devices.\n"
+        "\n"
+        "  --socket-path=PATH   listen for the front end at this unix socket\n"
+        "  --fd=N               or: this descriptor is the socket, listening or connected\n"
+        "  --blk-file=FILE      the disk is this file or block device\n"
+        "  --memory=SIZE        or: the disk is so much memory, zeroes at first (K, M, G)\n"
+        "  --read-only          refuse writes\n"
+        "  --serial=TEXT        the disk's serial number, up to 20 bytes (caisson)\n"
+        "  --disk=LIST          one disk of several, its options separated by commas:\n"
+        "                       socket=PATH or fd=N, file=FILE or memory=SIZE, ro, serial=TEXT\n"
+        "  --poll=TIME          after the last request look for more so many microseconds\n"
+        "                       before sleeping (50); 'never' and 'always' are understood\n"
+        "  --without=LIST       do not offer these to the driver, separated by commas: event-idx,\n"
+        "                       indirect\n"
+        "  --print-capabilities what this program can do, as JSON\n"
+        "  --quiet              only warnings and errors\n"
+        "  --help               this text\n"
+        "\n"
+        "SIGTERM or SIGINT ends the program; it then prints what it did and exits with 0.\n",
+        out);
 }
 
 struct reader {
@@ -157,6 +163,29 @@ static enum status poll_read(struct reader *r, const char *text)
     return ST_OK;
 }
 
+static enum status without_read(struct reader *r, char *list)
+{
+    static const struct {
+        const char *name;
+        u32 feature;
+    } known[] = {{"event-idx", VIRTIO_F_EVENT_IDX}, {"indirect", VIRTIO_F_INDIRECT_DESC}};
+    char *place = NULL;
+
+    for (char *item = strtok_r(list, ",", &place); item; item = strtok_r(NULL, ",", &place)) {
+        u32 i = 0;
+
+        while (i < ARRAY_LEN(known) && strcmp(item, known[i].name) != 0) {
+            i++;
+        }
+        if (i == ARRAY_LEN(known)) {
+            return wrong(r, "--without: a driver can do without event-idx and indirect, not '%s'",
+                         item);
+        }
+        r->options->without |= BIT64(known[i].feature);
+    }
+    return ST_OK;
+}
+
 static enum status disk_add(struct reader *r, const struct vu_disk_options *disk)
 {
     const int sockets = (disk->socket != NULL) + (disk->fd >= 0);
@@ -246,6 +275,8 @@ static enum status option_read(struct reader *r, int option, char *value)
         return disk_read(r, value);
     case OPT_POLL:
         return poll_read(r, value);
+    case OPT_WITHOUT:
+        return without_read(r, value);
     case OPT_CAPABILITIES:
         r->options->capabilities = true;
         return ST_OK;

@@ -23,6 +23,7 @@ struct vu_options {
     u32 disk_count;
     struct vu_disk_options disk[VU_DISKS_MAX];
     u64 spin_ns; /* look at the rings so long after the last work; VU_POLL_ALWAYS: do not sleep */
+    u64 without; /* feature bits that no driver is offered */
     bool help, capabilities, quiet;
 };
 

@@ -63,6 +63,7 @@ struct vu_session_init {
     struct vblk_pool *pool;
     const char *serial;
     bool read_only;
+    u64 without; /* feature bits that are not offered although we have them */
 };
 
 /** What to send back: bytes == 0 for nothing. fd is closed by whoever sends it. */
