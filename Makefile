@@ -191,8 +191,8 @@ $(B)/check/lint/%.ok: % .clang-tidy Makefile | $(HEADERS)
 		{ grep -v 'warnings generated' $(@:.ok=.err); exit 1; }
 	$(Q)touch $@
 
-.PHONY: check check-format check-layers check-tidy check-warnings check-lint
-check: check-format check-layers check-tidy check-warnings check-lint ## format, layers, style, lint
+.PHONY: check check-format check-layers check-tidy check-conformance check-warnings check-lint
+check: check-format check-layers check-tidy check-conformance check-warnings check-lint ## format, layers, style, traced requirements, lint
 
 check-format:
 	$(Q)mkdir -p $(B)/check
@@ -207,6 +207,13 @@ check-layers:
 
 check-tidy:
 	$(Q)$(PYTHON) tools/tidy.py
+
+check-conformance:
+	$(Q)$(PYTHON) tools/conformance.py
+
+.PHONY: conformance
+conformance: ## write docs/conformance.md: which test proves which requirement
+	$(Q)$(PYTHON) tools/conformance.py --write
 
 check-warnings: $(patsubst %,$(B)/check/gcc/%.ok,$(CHECK_HOST)) \
 	$(patsubst %,$(B)/check/clang/%.ok,$(CHECK_HOST)) \

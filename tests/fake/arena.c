@@ -44,7 +44,8 @@ static void evict(struct arena *arena, u64 asked)
 {
     gmem_forget(&arena->gm);
     for (u32 i = 0; i < arena->window_count; i++) {
-        if (i == asked || arena->pins[i] > 0) {
+        arena->gone[i] = i != asked && arena->pins[i] == 0;
+        if (!arena->gone[i]) {
             ASAN_UNPOISON_MEMORY_REGION(arena->window[i], arena->window_bytes);
         } else {
             ASAN_POISON_MEMORY_REGION(arena->window[i], arena->window_bytes);
@@ -119,8 +120,10 @@ u8 *arena_byte(struct arena *arena, u64 addr)
     if (addr < ARENA_BASE || index >= arena->window_count) {
         return NULL;
     }
-    /* The guest's own memory is never gone for the guest. */
-    ASAN_UNPOISON_MEMORY_REGION(arena->window[index], arena->window_bytes);
+    if (arena->gone[index]) { /* for the device, never for the guest */
+        ASAN_UNPOISON_MEMORY_REGION(arena->window[index], arena->window_bytes);
+        arena->gone[index] = false;
+    }
     return arena->window[index] + (addr - ARENA_BASE) % arena->window_bytes;
 }
 
@@ -161,8 +164,14 @@ void arena_read(struct arena *arena, u64 addr, void *to, u64 bytes)
 
 void arena_fill(struct arena *arena, u64 addr, u8 value, u64 bytes)
 {
-    for (u64 i = 0; i < bytes; i++) {
-        *arena_byte(arena, addr + i) = value;
+    while (bytes > 0) {
+        u8 *at = arena_byte(arena, addr);
+        u64 piece = min_u64(bytes, arena->window_bytes - addr % arena->window_bytes);
+
+        CHECK(at);
+        memset(at, value, piece);
+        addr += piece;
+        bytes -= piece;
     }
 }
 

@@ -22,6 +22,7 @@ struct arena {
     u8 *window[ARENA_WINDOWS_MAX];
     u64 window_bytes;
     u32 window_count;
+    bool gone[ARENA_WINDOWS_MAX]; /* evicted: poisoned until someone asks for it */
     /* knobs */
     struct arena_range hole;      /* not guest memory */
     struct arena_range read_only; /* may not be written */

@@ -131,7 +131,7 @@ static void every_vcpu_is_answered_once(void **state)
     nothing_left();
 }
 
-/* What Xen never sends, or sends to somebody else: a defined answer, no handler, counted. */
+/* M-05: What Xen never sends, or sends to somebody else: a defined answer, no handler, counted. */
 static void odd_requests_read_all_ones(void **state)
 {
     static const struct {

@@ -168,7 +168,7 @@ static void a_disk_of_4096_byte_blocks_takes_whole_blocks_only(void **state)
 /* --- other requests
  * ------------------------------------------------------------------------------ */
 
-/* B-08, [VIRTIO 5.2.6] */
+/* G-5.2.6.1-05, B-08, [VIRTIO 5.2.6] */
 static void get_id_never_writes_more_than_the_buffer(void **state)
 {
     static const u32 bytes[] = {20, 1, 19, 21, 64, 0};
@@ -211,6 +211,7 @@ static void every_other_type_is_unsupported(void **state)
     assert_true(bench_serves(&b));
 }
 
+/* G-5.2.6.1-02 */
 static void a_flush_reaches_the_medium(void **state)
 {
     struct driver_blk blk;
@@ -283,6 +284,7 @@ static void a_read_only_disk_refuses_writes_and_stays_as_it_is(void **state)
     bench_init(&b, &(struct bench_setup){0});
 }
 
+/* G-2.7.8.3-01 */
 static void a_medium_that_fails_gives_an_io_error(void **state)
 {
     static const enum status errors[] = {ST_IO, ST_TIMEOUT, ST_NODEV, ST_CRC, ST_ACCES};

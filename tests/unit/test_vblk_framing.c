@@ -201,13 +201,14 @@ static void sixteen_malformed_requests_break_the_device(void **state)
     assert_true(bench_serves(&b));
 }
 
-/* 4.3: data that is not guest memory is the request's error, not the ring's. */
+/* G-6.1-03: data that is not guest memory is the request's error, not the ring's. */
 static void data_outside_guest_memory_is_an_io_error(void **state)
 {
     static const u64 bad[] = {
         0,
         0x1000,
         UINT64_MAX - 511,
+        UINT64_C(1) << 63,
         UINT64_MAX - 100,
         ARENA_BASE + MIB(4),
         ARENA_BASE + MIB(4) - 1,
@@ -247,7 +248,7 @@ static void a_read_into_read_only_memory_is_an_io_error(void **state)
     assert_int_equal(bench_run(&b, &blk, false, NULL), VIRTIO_BLK_S_OK);
 }
 
-/* R-11, B-07: size_max and seg_max are enforced. */
+/* G-2.7.5.2-01, R-11, B-07: size_max and seg_max are enforced. */
 static void segments_beyond_the_limits_told_are_refused(void **state)
 {
     struct driver_blk blk;

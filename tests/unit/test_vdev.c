@@ -164,7 +164,8 @@ static u32 step(u32 from, u32 value, bool good)
     return expected_status(from, value, good);
 }
 
-/* M-12: all 256 values from every state that can be reached, with good and bad features. */
+/* G-2.1.1-03, M-12: all 256 values from every state that can be reached, with good and bad
+ * features. */
 static void every_status_value_from_every_state_has_its_outcome(void **state)
 {
     (void)state;
@@ -298,7 +299,7 @@ static void every_good_subset_sticks(void **state)
     }
 }
 
-/* L-01, G-2.2.1-01: one bit that was not offered, 0..127. */
+/* G-2.2.1-03, L-01, G-2.2.1-01: one bit that was not offered, 0..127. */
 static void a_bit_that_is_not_offered_never_sticks(void **state)
 {
     u64 offered = OFFERED | BIT64(VIRTIO_F_VERSION_1);

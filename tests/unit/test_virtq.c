@@ -235,7 +235,7 @@ static void a_batch_is_shown_with_one_store(void **state)
 /* --- R: malformed chains
  * ----------------------------------------------------------------------------- */
 
-/* loops of one, of two, and over the whole table. */
+/* G-2.7.5.2-01, R-01: loops of one, of two, and over the whole table. */
 static void loops_end_at_the_queue_size(void **state)
 {
     (void)state;
@@ -250,7 +250,7 @@ static void loops_end_at_the_queue_size(void **state)
     expect_malformed(3);
 }
 
-/* */
+/* G-2.7.5.3.1-03, R-02 */
 static void a_chain_of_the_queue_size_is_the_longest(void **state)
 {
     struct driver_piece piece[9];

@@ -116,7 +116,7 @@ static void legacy_registers_are_dead(void **state)
     assert_true(bench_serves(&b));
 }
 
-/* M-13, D-2.10.2-01 */
+/* G-4.2.3.1.1-03, M-13, D-2.10.2-01 */
 static void there_is_no_shared_memory(void **state)
 {
     static const u32 ids[] = {0, 1, 255, UINT32_MAX};
@@ -341,7 +341,7 @@ static void an_acknowledgement_of_nothing_is_nothing(void **state)
     assert_int_equal(b.drv.irqs, 0);
 }
 
-/* M-11: a driver that never acknowledges gets one edge per event and no storm. */
+/* G-4.2.3.4.1-02, M-11: a driver that never acknowledges gets one edge per event and no storm. */
 static void no_storm_without_acknowledgement(void **state)
 {
     (void)state;
@@ -404,7 +404,8 @@ static void a_reset_clears_interrupts_and_ready_bits(void **state)
     assert_int_equal(driver_get(&b.drv, REG_INTERRUPT_STATUS), 0);
 }
 
-/* M-02, M-03, D-2.5.2-01: every width at every offset, before and after FEATURES_OK. */
+/* G-4.2.2.2-03, G-2.5.1-03, M-02, M-03, D-2.5.2-01: every width at every offset, before and after
+ * FEATURES_OK. */
 static void the_config_space_is_read_in_any_width(void **state)
 {
     static const u8 widths[] = {1, 2, 4, 8};
