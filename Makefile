@@ -20,7 +20,8 @@ ENGINE_SRCS := \
 	blk/bdev.c blk/ramdisk.c
 
 # Cards: part of every hosted build, and compiled for arm64 by `make check`; not in the image yet.
-MMC_SRCS := drivers/mmc/adma2.c
+MMC_SRCS := drivers/mmc/adma2.c drivers/mmc/sdhci.c drivers/mmc/sdhci_request.c \
+	drivers/mmc/sdhci_quirks.c
 
 # Only on the machine itself: kept short, and shrinking.
 TARGET_ONLY_SRCS := \

@@ -72,8 +72,10 @@ struct mmc_request {
     u32 blocks;
     const struct span *spans; /* sums to blocks * block_bytes */
     u32 span_count;
+    bool by_port; /* the processor moves the data: spans need no bus address */
     /* filled by the bus */
-    u32 response[4]; /* R2: bits 127 to 0, the first word highest; else only [0] */
+    u32 stop_response; /* of a CMD12 that the bus sent; 0: none */
+    u32 response[4];   /* R2: bits 127 to 0, the first word highest; else only [0] */
     enum mmc_where where;
 };
 
