@@ -117,6 +117,8 @@ struct mmc_host_caps {
     u32 blocks_max;  /* of one request */
     u32 span_max;    /* of one request, 0 when the processor moves the data: any number */
     u32 span_align;  /* bus address and length of each span are multiples of it; 1: any */
+    bool tune_sdr50; /* SDR50 wants a sampling point too */
+    bool strobe;     /* HS400 with enhanced strobe */
     u64 bus_limit;   /* spans end below this bus address */
 };
 

@@ -162,6 +162,9 @@ static enum status reset_poll(struct sdhci *s)
     dma_choose(s);
     s->enabled = SDHCI_ERR_ALL | SDHCI_INT_COMMAND | SDHCI_INT_TRANSFER | SDHCI_INT_DMA |
                  SDHCI_INT_WRITE_READY | SDHCI_INT_READ_READY;
+    if (!s->host.caps.embedded) {
+        s->enabled |= SDHCI_INT_REMOVED;
+    }
     sdhci_write(s, SDHCI_INT_STATUS, ~UINT32_C(0));
     sdhci_write(s, SDHCI_INT_STATUS_ENABLE, s->enabled);
     sdhci_write(s, SDHCI_INT_SIGNAL_ENABLE, 0);
@@ -322,9 +325,8 @@ static enum status sdhci_set_ios(struct mmc_host *host, const struct mmc_ios *io
     s->control_2 &= ~(SDHCI_UHS_MODE_MASK | SDHCI_SIGNAL_18);
     s->control_2 |= ios->signal_1v8 ? SDHCI_SIGNAL_18 : 0;
     s->control_2 |= SDHCI_UHS_MODE(uhs_mode(ios->timing));
-    if (ios->timing != MMC_TIMING_SDR104 && ios->timing != MMC_TIMING_HS200 &&
-        ios->timing != MMC_TIMING_SDR50 && ios->timing != MMC_TIMING_HS400) {
-        s->control_2 &= ~SDHCI_TUNED; /* a sampling point is for the mode it was found in */
+    if (ios->timing == MMC_TIMING_LEGACY) {
+        s->control_2 &= ~SDHCI_TUNED; /* HS400 takes over what HS200 found: it lives until then */
     }
     sdhci_write(s, SDHCI_CONTROL, s->control);
     if (s->version >= SDHCI_SPEC_300) {
@@ -584,6 +586,8 @@ enum status sdhci_init(struct sdhci *s, const struct sdhci_config *config)
                       !(config->quirks & SDHCI_QUIRK_NO_1V8),
         .embedded = SDHCI_CAPS_SLOT(s->caps) == SDHCI_SLOT_EMBEDDED ||
                     (config->quirks & SDHCI_QUIRK_NO_DETECT),
+        .tune_sdr50 = s->caps_2 & SDHCI_CAPS_2_TUNE_SDR50,
+        .strobe = config->quirks & SDHCI_QUIRK_ARASAN_STROBE,
         .blocks_max = SDHCI_BLOCK_COUNT_MAX,
     };
     s->timeout_ns = timeout_ns(s);

@@ -495,7 +495,7 @@ enum status sdhci_request_poll(struct sdhci *s)
     u32 status = sdhci_read(s, SDHCI_INT_STATUS); /* read once */
     u32 fresh = status & ~s->seen;
 
-    if (sdhci_gone(status)) {
+    if (sdhci_gone(status) || (status & SDHCI_INT_REMOVED)) { /* whatever is in the slot by now */
         s->req->where = s->seen & SDHCI_INT_COMMAND ? MMC_AT_DATA : MMC_AT_COMMAND;
         return sdhci_end(s, ST_NODEV);
     }

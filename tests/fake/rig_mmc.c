@@ -96,3 +96,21 @@ enum status rig_mmc_run(struct rig_mmc *rig, enum status started)
     }
     return started;
 }
+
+enum status rig_mmc_card_run(struct mmc_card *card)
+{
+    u64 end_ns = port_host_now_ns + RIG_MMC_RUN_NS;
+    enum status st;
+
+    while ((st = mmc_poll(card)) == ST_AGAIN) {
+        if (port_host_now_ns > end_ns) {
+            panic("the card does not end its work: state %u, step %s", card->state,
+                  card->steps[card->step].name);
+        }
+        if (!card->on_bus && card->not_before_ns > port_host_now_ns) {
+            port_host_now_ns = card->not_before_ns;
+        }
+        port_relax();
+    }
+    return st;
+}

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "drivers/mmc/mmc.h"
 #include "drivers/mmc/sdhci.h"
 #include "tests/fake/dma_host.h"
 #include "tests/model/sdhci.h"
@@ -47,3 +48,5 @@ enum status rig_mmc_run(struct rig_mmc *rig, enum status started);
 struct span rig_mmc_span(usize offset, u32 bytes);
 /** Bytes that tell where they belong. */
 void rig_mmc_pattern(u8 *to, u64 sector, u64 sectors, u32 seed);
+/** Poll the card until what is under way has ended. */
+enum status rig_mmc_card_run(struct mmc_card *card);

@@ -198,6 +198,8 @@ static void start_moving(struct card_model *card, enum card_data way, u32 bytes,
                          struct card_answer *answer, u64 now_ns)
 {
     card->moving = way;
+    card->mode_next = card->mode;
+    card->tuning = false;
     card->first_block_ns = now_ns + card->read_ns;
     card->counted = card->count_armed;
     card->count_left = card->count_next;
@@ -265,6 +267,7 @@ static void transfer_done(struct card_model *card, u64 now_ns)
     bool was_write = card->moving == CARD_TAKES;
 
     card->moving = CARD_NO_DATA;
+    card->mode = card->mode_next;
     card->state = was_write ? CARD_PRG : CARD_TRAN;
     if (was_write) {
         card->busy_until_ns = now_ns + card->write_ns;
@@ -276,7 +279,8 @@ static bool wires_agree(struct card_model *card)
 {
     const struct card_bus *bus = &card->bus;
     u32 before = card->log->complaints;
-    bool tune = limits[card->mode].tune && !(card->mode == CARD_MODE_MMC_HS400 && bus->strobe);
+    bool tune = limits[card->mode].tune && !card->tuning &&
+                !(card->mode == CARD_MODE_MMC_HS400 && bus->strobe);
 
     if (bus->width != card->width) {
         protocol_complain(card->log, "data on %u lines, the card is set for %u", bus->width,

@@ -124,6 +124,8 @@ struct card_model {
     u32 small_bytes; /* a register goes instead of sectors */
     u8 small[512];
     bool multiple;
+    bool tuning;              /* what goes is a tuning block */
+    enum card_mode mode_next; /* of CMD6, when its block is through */
     bool counted;
     u32 count_left;
     u32 count_next; /* of CMD23, for the next command */

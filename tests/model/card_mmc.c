@@ -204,6 +204,7 @@ static void tuning_command(struct card_model *card, u64 now_ns, struct card_answ
         memset(card->small, 0xa5, 128);
         card->tunings++;
         card_send_small(card, card->width == 8 ? 128 : 64, answer, now_ns);
+        card->tuning = true;
     }
 }
 

@@ -72,7 +72,7 @@ static void ssr(const struct card_model *card, u8 out[64])
 }
 
 /* [SD-PHY] 4.3.10 */
-static void functions(struct card_model *card, u32 arg)
+static enum card_mode functions(struct card_model *card, u32 arg)
 {
     u8 *out = card->small;
     u32 group1 = 1;
@@ -96,12 +96,13 @@ static void functions(struct card_model *card, u32 arg)
     out[13] = (u8)group1;
     if (want != 15 && !(group1 & 1u << want)) {
         out[16] = 15;
-        return;
+        return card->mode;
     }
     out[16] = (u8)(want == 15 ? 0 : want);
     if ((arg >> 31) && want < 5) {
-        card->mode = card->at_1v8 ? mode_of[want] : want == 0 ? CARD_MODE_DS : CARD_MODE_HS;
+        return card->at_1v8 ? mode_of[want] : want == 0 ? CARD_MODE_DS : CARD_MODE_HS;
     }
+    return card->mode;
 }
 
 static void op_cond(struct card_model *card, u32 arg, u64 now_ns, struct card_answer *answer)
@@ -216,8 +217,10 @@ void card_sd_command(struct card_model *card, u32 index, u32 arg, u64 now_ns,
         return;
     case 6:
         if (card_state_in(card, 6, ST(CARD_TRAN)) && !card->version_1) {
-            functions(card, arg);
+            enum card_mode next = functions(card, arg);
+
             card_send_small(card, 64, answer, now_ns);
+            card->mode_next = next;
         }
         return;
     case 8:
@@ -241,6 +244,7 @@ void card_sd_command(struct card_model *card, u32 index, u32 arg, u64 now_ns,
             memcpy(card->small, tuning_block, 64);
             card->tunings++;
             card_send_small(card, 64, answer, now_ns);
+            card->tuning = true;
         }
         return;
     case 55:

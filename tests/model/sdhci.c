@@ -265,7 +265,7 @@ static void command_rules(struct sdhci_model *m, u32 word)
     if (m->inhibit_data && (data || (command & 3) == 3) && (command >> 6 & 3) != 3) {
         protocol_complain(m->log, "CMD%u while Command Inhibit (DAT) is set", index);
     }
-    if (m->bus.clock_hz == 0 || !m->bus.powered) {
+    if ((m->bus.clock_hz == 0 || !m->bus.powered) && !m->power_cut) {
         protocol_complain(m->log, "CMD%u without %s", index, m->bus.powered ? "clock" : "power");
     }
     if (m->reset_bits) {
@@ -514,6 +514,7 @@ static void control_write(struct sdhci_model *m, u32 value, u32 mask)
             word &= ~0x100u; /* [SD-HOST] 2.2.11: no power without a card */
         }
     }
+    m->power_cut = false;
     sdhci_model_word_set(m, W_CONTROL, word);
 }
 
@@ -631,6 +632,7 @@ void sdhci_model_remove(struct sdhci_model *m)
         card_bus_changed(m->card, &none, now(m));
     }
     m->card = NULL;
+    m->power_cut = true;
     m->bus.powered = false;
     sdhci_model_word_set(m, W_CONTROL, sdhci_model_word(m, W_CONTROL) & ~0x100u);
     sdhci_model_word_set(m, W_CLOCK, sdhci_model_word(m, W_CLOCK) & ~4u);

@@ -89,6 +89,7 @@ struct sdhci_model {
     u8 reg[SDHCI_MODEL_BYTES];
     struct card_bus bus;
     bool dead, stuck;
+    bool power_cut; /* by the removal of the card, and the driver has not written since */
     u64 clock_on_ns, reset_end_ns;
     u32 reset_bits;
     /* command */
