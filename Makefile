@@ -9,7 +9,8 @@ ENGINE_SRCS := \
 	start/base/status.c start/base/log.c \
 	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
 	start/classes.c start/report.c start/command.c \
-	drivers/fdt/fdt_scan.c drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
+	drivers/fdt/fdt_blob.c drivers/fdt/fdt_scan.c \
+	drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
 	drivers/xen/xen.c drivers/xen/physmap.c drivers/xen/dm_op.c drivers/xen/evtchn.c \
 	drivers/xen/gnttab.c drivers/xen/extregion.c drivers/xen/gmem_foreign.c drivers/xen/ioreq.c \
@@ -53,24 +54,24 @@ CLANG_FORMAT  ?= clang-format
 FUZZ_CC       ?= $(CLANG)
 PYTHON        := /usr/bin/python3
 PICOLIBC      ?= /usr/lib/picolibc/aarch64-linux-gnu
-LIBFDT_ARM    ?= build/setup/arm64/usr/lib/aarch64-linux-gnu/libfdt.a
 XEN_HEADERS   ?= /usr/include/xen
 B             := build
 Q             := $(if $(V),,@)
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wcast-align -Wvla
-COMMON   := -std=c11 -I. -I$(B)/include -I$(B)/include/libfdt -fno-common -fno-strict-aliasing \
+COMMON   := -std=c11 -I. -I$(B)/include -fno-common -fno-strict-aliasing \
 	$(WARNINGS)
 
-ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fpie -fvisibility=hidden -mgeneral-regs-only \
+ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fno-pie -mcmodel=tiny -fvisibility=hidden \
+	-mgeneral-regs-only \
 	-mno-outline-atomics -mstrict-align -fno-omit-frame-pointer -fstack-protector-strong \
 	-mbranch-protection=none -ffunction-sections -fdata-sections -fno-builtin-printf \
 	-fno-asynchronous-unwind-tables -isystem $(PICOLIBC)/include \
 	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -flto
 comma       := ,
-ARM_LDFLAGS := -flto-partition=one -nostdlib -static-pie \
-	$(addprefix -Wl$(comma),--no-dynamic-linker \
+ARM_LDFLAGS := -flto-partition=one -nostdlib -static \
+	$(addprefix -Wl$(comma),\
 	-znoexecstack -zmax-page-size=4096 --gc-sections --build-id=none --fatal-warnings)
 
 HOST_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -89,12 +90,7 @@ $(B)/include/xen:
 		{ echo "no $(XEN_HEADERS)/xen.h: run tools/setup.sh"; exit 1; }
 	$(Q)mkdir -p $(@D) && ln -sfn $(XEN_HEADERS) $@
 
-$(B)/include/libfdt:
-	$(Q)test -r /usr/include/libfdt.h || { echo "no libfdt.h: run tools/setup.sh"; exit 1; }
-	$(Q)mkdir -p $@
-	$(Q)for h in libfdt.h libfdt_env.h fdt.h; do ln -sfn /usr/include/$$h $@/$$h; done
-
-HEADERS := $(B)/include/xen $(B)/include/libfdt
+HEADERS := $(B)/include/xen
 
 $(B)/arm/%.c.o: %.c Makefile | $(HEADERS)
 	$(Q)mkdir -p $(@D)
@@ -109,7 +105,7 @@ $(B)/arm/%.S.o: %.S Makefile | $(HEADERS)
 
 $(B)/caisson.elf: $(ARM_OBJS) linker/image.lds
 	$(Q)$(ARM_CC) $(ARM_CFLAGS) $(ARM_LDFLAGS) -T linker/image.lds -Wl,-Map,$(B)/caisson.map -o $@ \
-		$(ARM_OBJS) -Wl,--start-group $(LIBFDT_ARM) $(PICOLIBC)/lib/libc.a -Wl,--end-group
+		$(ARM_OBJS) $(PICOLIBC)/lib/libc.a
 
 $(B)/caisson.img: $(B)/caisson.elf
 	$(Q)$(CROSS_COMPILE)objcopy -O binary $< $@

@@ -5,12 +5,12 @@
  * [ARM64-BOOT] Linux Documentation/arch/arm64/booting.rst: the Image header, x0 = device tree, MMU
  * off, the image's file part clean to the point of coherency.
  *
- * Two halves. With the MMU off: relocations, zeroed translation tables, mmu_build(). With it on:
- * .bss, where the bulk is. Memory written in the first half is cleaned and invalidated from the
- * caches before (no dirty line may fall on it later) and again after (no stale one may hide it).
+ * Two halves. With the MMU off, wherever the loader put us: zeroed translation tables, mmu_build().
+ * With it on, at the address the image is linked for: .bss, where the bulk is. What runs in the
+ * first half reaches the image's parts relative to the program counter and looks at no pointer that
+ * the linker stored. Memory written there is cleaned and invalidated from the caches before (no
+ * dirty line may fall on it later) and again after (no stale one may hide it).
  */
-
-#define R_AARCH64_RELATIVE 1027
 
 #define SCTLR_RES1 0x30d00800 /* bits that are 1 in ARMv8.0, MMU and caches off */
 
@@ -19,7 +19,7 @@ image_head:
     b       entry
     .long   0
     .quad   0                   /* text_offset: any 2 MiB boundary will do */
-    .long   image_bytes         /* image_size, from image.lds, lower half */
+    .long   head_bytes          /* image_size, from image.lds, lower half */
     .long   0
     .quad   0xa                 /* flags: little endian, 4 KiB pages, anywhere in memory */
     .quad   0, 0, 0
@@ -40,49 +40,28 @@ entry:
     msr     sctlr_el1, x1
     isb
 
-    /* Two stacks: SP_EL1 belongs to exceptions, everything else runs on SP_EL0. */
-    msr     spsel, #1
-    adrp    x1, trap_stack_top
-    add     x1, x1, :lo12:trap_stack_top
-    mov     sp, x1
-    msr     spsel, #0
-    adrp    x1, stack_top
-    add     x1, x1, :lo12:stack_top
-    mov     sp, x1
-    adrp    x1, vectors
-    add     x1, x1, :lo12:vectors
-    msr     vbar_el1, x1
     mov     x1, #(3 << 20)      /* CPACR_EL1.FPEN: SIMD for port_copy() and the C library */
     msr     cpacr_el1, x1
-    isb
-
+    bl      stacks_here
     bl      cache_forget
 
-    /* Relocate: the link address is 0, so the load address is the difference. */
-    adrp    x0, image_head
-    adrp    x1, rela_start
-    add     x1, x1, :lo12:rela_start
-    adrp    x2, rela_end
-    add     x2, x2, :lo12:rela_end
-2:  cmp     x1, x2
-    b.hs    4f
-    ldp     x3, x4, [x1], #16   /* r_offset, r_info */
-    ldr     x5, [x1], #8        /* r_addend */
-    cbz     w4, 2b              /* R_AARCH64_NONE */
-    cmp     w4, #R_AARCH64_RELATIVE
-    b.ne    park
-    add     x5, x5, x0
-    str     x5, [x0, x3]
-    b       2b
-4:
     adrp    x0, tables_start
     adrp    x1, tables_end
     bl      zero_range
     mov     x29, #0
     mov     x30, #0
+    adrp    x0, image_head
+    adrp    x1, tables_start
     bl      mmu_build
     bl      cache_forget
-    bl      mmu_start
+    ldr     x0, =linked
+    b       mmu_start
+
+linked:
+    bl      stacks_here
+    mov     x29, #0
+    mov     x30, #0
+    bl      mmu_settle
 
     adrp    x0, bss_start
     adrp    x1, bss_end
@@ -111,6 +90,7 @@ entry:
     str     x1, [x2, :lo12:__stack_chk_guard]
 
     mov     x0, x20
+    ldr     x1, =machine        /* farther away than the C code's addressing reaches */
     mov     x29, #0
     mov     x30, #0
     bl      start_c
@@ -118,6 +98,22 @@ entry:
 park:
     wfi
     b       park
+
+/* Two stacks: SP_EL1 belongs to exceptions, everything else runs on SP_EL0. Uses x1. */
+stacks_here:
+    msr     spsel, #1
+    adrp    x1, trap_stack_top
+    add     x1, x1, :lo12:trap_stack_top
+    mov     sp, x1
+    msr     spsel, #0
+    adrp    x1, stack_top
+    add     x1, x1, :lo12:stack_top
+    mov     sp, x1
+    adrp    x1, vectors
+    add     x1, x1, :lo12:vectors
+    msr     vbar_el1, x1
+    isb
+    ret
 
     .section .bss.boot, "aw", %nobits
     .balign 8

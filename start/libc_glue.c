@@ -8,12 +8,12 @@
 #include "start/base/check.h"
 #include "start/base/types.h"
 
-/* Names fixed by the compiler. entry.S gives the guard its value; .data, because .bss is cleared
- * late. */
+/* Names fixed by the compiler, which uses them only after it has optimised. entry.S gives the guard
+ * its value; .data, because .bss is cleared late. */
 extern u64 __stack_chk_guard;
-_Noreturn void __stack_chk_fail(void);
+_Noreturn void __stack_chk_fail(void) __attribute__((used));
 
-u64 __stack_chk_guard __attribute__((section(".data"), visibility("default"))) = 0;
+u64 __stack_chk_guard __attribute__((section(".data"), visibility("default"), used)) = 0;
 
 void __stack_chk_fail(void)
 {

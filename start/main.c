@@ -36,7 +36,7 @@
 #define EXTENDED_BYTES_MAX MIB(1024) /* of extended region that we map and use */
 
 /** The whole state of the image, but for what drivers/xen keeps once per domain. */
-static struct machine {
+struct machine {
     struct fdt_scan fdt;
     struct config config;
     struct memmap memory;
@@ -52,7 +52,10 @@ static struct machine {
     struct command_reader commands;
     u32 console_port;
     bool console_ring;
-} machine;
+};
+
+/* Most of our memory: entry.S hands its address to start_c(). */
+struct machine machine __attribute__((section(".far"), used));
 
 /* --- the end -------------------------------------------------------------------------------- */
 
@@ -144,9 +147,10 @@ static void memory_init(struct machine *m, u64 dtb)
         need(memmap_reserve(&m->memory, ranges.range[i].base, ranges.range[i].bytes),
              "device tree: more reserved ranges than MEMMAP_TAKEN_MAX");
     }
-    need(memmap_reserve(&m->memory, (u64)(uintptr_t)image_start, (u64)(image_end - image_start)),
+    need(memmap_reserve(&m->memory, mmu_image_base(), image_bytes),
          "no room for the image in the memory map");
-    need(memmap_reserve(&m->memory, dtb, m->fdt.bytes), "no room for the tree in the memory map");
+    need(memmap_reserve(&m->memory, dtb, m->fdt.blob.total),
+         "no room for the tree in the memory map");
     st = fdt_scan_initrd(&m->fdt, &initrd);
     if (st == ST_NOENT) {
         return;
@@ -357,13 +361,12 @@ static void hello(void)
 
     need(xen_version(&major, &minor),
          "there is no Xen under us: this image is a kernel for a Xen guest");
-    log_info("Caisson on Xen %u.%u, image at 0x%" PRIxPTR ", %u KiB", major, minor,
-             (uintptr_t)image_start, (u32)((image_end - image_start) >> 10));
+    log_info("Caisson on Xen %u.%u, image at 0x%" PRIx64 ", %u KiB", major, minor, mmu_image_base(),
+             image_bytes >> 10);
 }
 
-_Noreturn void start_c(u64 dtb)
+_Noreturn void start_c(u64 dtb, struct machine *m)
 {
-    struct machine *m = &machine;
     static char why[CONFIG_WHY_MAX];
 
     log_init(); /* words are kept until a console comes     */

@@ -3,8 +3,9 @@
  * mmu.c - the image's own regions, the registers that switch translation on, and the pool of
  * tables.
  *
- * mmu_build() runs with the MMU off, on the stack of entry.S: it calls nothing of the C library and
- * touches only the tables, the stack and .data.
+ * mmu_build() and mmu_start() run with the MMU off, not where they are linked, on the stack of
+ * entry.S: they call nothing of the C library, touch only the tables, the stack and .data, and know
+ * no address of the image but those they are given. The regions are offsets for that reason.
  */
 #include "start/mmu.h"
 
@@ -13,7 +14,7 @@
 #include "start/boot.h"
 #include "start/pagetable.h"
 
-#define MMU_TABLES_MAX 24 /* 96 KiB: image 4, devices 4, tree and initrd 4, Xen 4, regions 8 */
+#define MMU_TABLES_MAX 24 /* 96 KiB: image 6, devices 4, tree and initrd 4, Xen 4, regions 6 */
 
 /* [ARMv8] D13.2: MAIR_EL1, TCR_EL1, SCTLR_EL1 */
 #define MAIR_VALUE UINT64_C(0x04ff) /* 0: normal write-back, 1: Device-nGnRE */
@@ -21,33 +22,28 @@
 #define TCR_IPS    32
 #define SCTLR_ON   UINT64_C(0x30d8180d) /* RES1, M, C, SA, I, WXN */
 
-extern u8 rodata_start[], tables_start[], tables_end[];
-extern u8 trap_stack_bottom[], trap_stack_top[], bss_start[], bss_end[];
-
-/* Everything of the image and nothing else: what is not listed (the guard pages) stays unmapped. */
-static const struct {
-    u8 *start, *end;
-    enum mmu_attr attr;
-} image_regions[] = {
-    {image_start, text_end, MMU_CODE}, /* from here on in the order of image.lds */
-    {rodata_start, rodata_end, MMU_RODATA},
-    {rodata_end, data_end, MMU_DATA},
-    {tables_start, tables_end, MMU_DATA},
-    {stack_bottom, stack_top, MMU_DATA}, /* the page below is a guard */
-    {trap_stack_bottom, trap_stack_top, MMU_DATA},
-    {bss_start, bss_end, MMU_DATA},
+/* Everything of the image and nothing else: what is not listed (the guard pages) stays unmapped.
+ * Made by image.lds, in bytes from image_start, ended by an entry without bytes. */
+struct image_region {
+    u32 start, end;
+    u32 attr; /* enum mmu_attr */
 };
+extern const struct image_region image_regions[] __attribute__((visibility("hidden")));
+
+#define IMAGE_REGIONS_MAX 16
+
+STATIC_CHECK(MMU_CODE == 0 && MMU_RODATA == 1 && MMU_DATA == 2, "image.lds writes these numbers");
 
 static u64 table_pool[MMU_TABLES_MAX][PAGETABLE_ENTRIES]
     __attribute__((section(".tables"), aligned(4096)));
 
 /* Not in .bss: entry.S clears that after mmu_build(). */
 static struct pagetable tables __attribute__((section(".data"))) = {
-    .pool = table_pool,
     .pool_count = MMU_TABLES_MAX,
     .used = 1,
 };
 static u64 address_limit __attribute__((section(".data"))) = 1; /* set by mmu_build() */
+static u64 image_base __attribute__((section(".data"))) = 1;    /* set by mmu_build() */
 
 /** ID_AA64MMFR0_EL1.PARange, in the coding of TCR_EL1.IPS, at most 5: 48 bits. */
 static u64 physical_size_code(void)
@@ -58,20 +54,28 @@ static u64 physical_size_code(void)
     return min_u64(range & 0xf, 5);
 }
 
-void mmu_build(void)
+void mmu_build(u64 base, u64 pool)
 {
     static const u8 physical_bits[] = {32, 36, 40, 42, 44, MMU_ADDRESS_BITS};
 
-    address_limit = BIT64(physical_bits[physical_size_code()]);
-    for (u32 i = 0; i < ARRAY_LEN(image_regions); i++) {
-        /* Four tables at most, from a pool of MMU_TABLES_MAX that nobody has used: cannot fail. */
-        u64 end = align_up((u64)(uintptr_t)image_regions[i].end, MMU_PAGE_BYTES);
+    address_limit = min_u64(BIT64(physical_bits[physical_size_code()]), MMU_IMAGE);
+    image_base = base;
+    tables.pool = (u64(*)[PAGETABLE_ENTRIES])(uintptr_t)pool;
+    tables.pool_phys = pool;
+    /* Six tables at most, from a pool of MMU_TABLES_MAX that nobody has used: cannot fail. */
+    for (u32 i = 0; i < IMAGE_REGIONS_MAX && image_regions[i].end != 0; i++) {
+        const struct image_region *region = &image_regions[i];
+        u64 end = align_up(region->end, MMU_PAGE_BYTES);
 
-        pagetable_map(&tables, (u64)(uintptr_t)image_regions[i].start, end, image_regions[i].attr);
+        pagetable_map(&tables, MMU_IMAGE + region->start, MMU_IMAGE + end, base + region->start,
+                      (enum mmu_attr)region->attr);
     }
+    /* The page that switches the MMU on is also mapped where it runs then, until mmu_settle(). */
+    pagetable_map(&tables, base, base + MMU_PAGE_BYTES, base, MMU_CODE);
 }
 
-void mmu_start(void)
+/* image.lds puts it into the image's first page. */
+__attribute__((section(".head.mmu"))) void mmu_start(u64 linked)
 {
     u64 tcr = TCR_BASE | (physical_size_code() << TCR_IPS);
 
@@ -85,14 +89,33 @@ void mmu_start(void)
                      "isb\n"
                      "msr sctlr_el1, %3\n"
                      "isb\n"
+                     "br %4\n"
                      :
-                     : "r"(MAIR_VALUE), "r"(tcr), "r"(table_pool[0]), "r"(SCTLR_ON)
+                     : "r"(MAIR_VALUE), "r"(tcr), "r"(tables.pool_phys), "r"(SCTLR_ON), "r"(linked)
                      : "memory");
+    __builtin_unreachable();
+}
+
+static void translation_changed(void)
+{
+    __asm__ volatile("dsb ishst\n tlbi vmalle1is\n dsb ish\n isb" : : : "memory");
+}
+
+void mmu_settle(void)
+{
+    tables.pool = table_pool;
+    pagetable_drop(&tables, image_base);
+    translation_changed();
+}
+
+u64 mmu_image_base(void)
+{
+    return image_base;
 }
 
 static bool touches_image(u64 base, u64 end)
 {
-    return base < (u64)(uintptr_t)image_end && end > (u64)(uintptr_t)image_start;
+    return base < image_base + image_bytes && end > image_base;
 }
 
 enum status mmu_map(u64 base, u64 bytes, enum mmu_attr attr)
@@ -112,9 +135,9 @@ enum status mmu_map(u64 base, u64 bytes, enum mmu_attr attr)
     if (touches_image(base, end)) {
         return ST_INVAL;
     }
-    st = pagetable_map(&tables, base, end, attr);
+    st = pagetable_map(&tables, base, end, base, attr);
     /* New entries need no invalidation; a page that became writable does [ARMv8] D5.10. */
-    __asm__ volatile("dsb ishst\n tlbi vmalle1is\n dsb ish\n isb" : : : "memory");
+    translation_changed();
     return st;
 }
 

@@ -9,6 +9,7 @@
 #include "start/pagetable.h"
 
 #include "start/base/arith.h"
+#include "start/base/check.h"
 
 #define DESC_VALID     BIT64(0)
 #define DESC_TABLE     BIT64(1)           /* levels 0..2: a table; level 3: a page */
@@ -53,15 +54,15 @@ static u64 *entry_find(struct pagetable *pt, u64 addr, u32 *level, bool make)
             if (!make || pt->used == pt->pool_count) {
                 return NULL;
             }
-            *entry = (u64)(uintptr_t)pt->pool[pt->used++] | DESC_TABLE | DESC_VALID;
+            *entry = (pt->pool_phys + pt->used++ * MMU_PAGE_BYTES) | DESC_TABLE | DESC_VALID;
         }
-        table = (u64 *)(uintptr_t)(*entry & DESC_ADDRESS);
+        table = pt->pool[((*entry & DESC_ADDRESS) - pt->pool_phys) / MMU_PAGE_BYTES];
     }
 }
 
-static u64 entry_make(u64 addr, u32 level, enum mmu_attr attr)
+static u64 entry_make(u64 phys, u32 level, enum mmu_attr attr)
 {
-    return addr | attr_bits[attr] | DESC_ACCESS | DESC_VALID | (level == 3 ? DESC_TABLE : 0);
+    return phys | attr_bits[attr] | DESC_ACCESS | DESC_VALID | (level == 3 ? DESC_TABLE : 0);
 }
 
 /** Where a page may be asked for again: the same kind, or writable memory for read-only use. */
@@ -73,17 +74,23 @@ static bool entry_serves(u64 entry, enum mmu_attr attr)
            (attr == MMU_RODATA && kind == (attr_bits[MMU_DATA] & DESC_KIND));
 }
 
+/** The block or page of level that holds addr leads it to phys. */
+static bool entry_leads(u64 entry, u64 addr, u32 level, u64 phys)
+{
+    return (entry & DESC_ADDRESS) + addr % level_bytes(level) == phys;
+}
+
 /** Data that was read-only so far may become writable: an initrd that ends in the tree's page. */
 static bool entry_may_grow(u64 entry, enum mmu_attr attr)
 {
     return attr == MMU_DATA && (entry & DESC_KIND) == (attr_bits[MMU_RODATA] & DESC_KIND);
 }
 
-/** The largest block that starts at addr and fits into bytes: level 1, 2 or 3. */
-static u32 level_for(u64 addr, u64 bytes)
+/** The largest block that can lead from addr to phys and fits into bytes: level 1, 2 or 3. */
+static u32 level_for(u64 addr, u64 phys, u64 bytes)
 {
     for (u32 level = 1; level < 3; level++) {
-        if (is_aligned(addr, level_bytes(level)) && bytes >= level_bytes(level)) {
+        if (is_aligned(addr | phys, level_bytes(level)) && bytes >= level_bytes(level)) {
             return level;
         }
     }
@@ -97,10 +104,10 @@ static u64 level_rest(u64 addr, u32 level)
 }
 
 /** Map one block or page at addr; *done is how far that reaches. */
-static enum status map_step(struct pagetable *pt, u64 addr, u64 bytes, enum mmu_attr attr,
+static enum status map_step(struct pagetable *pt, u64 addr, u64 bytes, u64 phys, enum mmu_attr attr,
                             u64 *done)
 {
-    for (u32 wanted = level_for(addr, bytes); wanted <= 3; wanted++) {
+    for (u32 wanted = level_for(addr, phys, bytes); wanted <= 3; wanted++) {
         u32 level = wanted;
         u64 *entry = entry_find(pt, addr, &level, true);
 
@@ -111,8 +118,8 @@ static enum status map_step(struct pagetable *pt, u64 addr, u64 bytes, enum mmu_
             continue; /* mapped in smaller pieces already */
         }
         if (!(*entry & DESC_VALID) || (level == wanted && entry_may_grow(*entry, attr))) {
-            *entry = entry_make(addr, level, attr);
-        } else if (!entry_serves(*entry, attr)) {
+            *entry = entry_make(phys, level, attr);
+        } else if (!entry_serves(*entry, attr) || !entry_leads(*entry, addr, level, phys)) {
             return ST_INVAL;
         }
         *done = level_rest(addr, level);
@@ -121,18 +128,27 @@ static enum status map_step(struct pagetable *pt, u64 addr, u64 bytes, enum mmu_
     return ST_INVAL;
 }
 
-enum status pagetable_map(struct pagetable *pt, u64 base, u64 end, enum mmu_attr attr)
+enum status pagetable_map(struct pagetable *pt, u64 base, u64 end, u64 phys, enum mmu_attr attr)
 {
     u64 done = 0;
 
     for (u64 at = base; at < end; at += done) {
-        enum status st = map_step(pt, at, end - at, attr, &done);
+        enum status st = map_step(pt, at, end - at, phys + (at - base), attr, &done);
 
         if (st != ST_OK) {
             return st;
         }
     }
     return ST_OK;
+}
+
+void pagetable_drop(struct pagetable *pt, u64 addr)
+{
+    u32 level = 3;
+    u64 *entry = entry_find(pt, addr, &level, false);
+
+    CHECK(entry && level == 3);
+    *entry = 0;
 }
 
 bool pagetable_has(struct pagetable *pt, u64 base, u64 end, enum mmu_attr attr)

@@ -154,7 +154,7 @@ static const char *place_words(u64 addr)
     if (inside(addr, stack_bottom, stack_top)) {
         return "our stack";
     }
-    return inside(addr, data_end, image_end) ? "our data" : "outside the image";
+    return inside(addr, data_end, image_start + image_bytes) ? "our data" : "outside the image";
 }
 
 static u64 image_offset(u64 addr)

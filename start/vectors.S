@@ -25,10 +25,11 @@
     .balign 2048
     .global vectors
 vectors:
-    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7
     vector \n
     .endr
 
+    /* Vectors 8..15 are for exceptions from EL0, where nothing ever runs: code may lie there. */
     .balign 128
 trap_save:
     stp     x2, x3, [sp, #16]

@@ -4,9 +4,10 @@
 
     tools/backtrace.py [--elf build/caisson.elf] [LOG]        reads standard input without LOG
 
-A report's call chain names each address as an offset into the image, "#2 0x4020448c +0x448c".
-The offset is the address in the ELF file, which addr2line translates; for a return address, the
-byte before it, so that the line is the call's and not the next one's. Inlined calls are shown too.
+A report's call chain names each address as an offset into the image, "#2 0x80000000448c +0x448c".
+That far behind the first loaded byte of the ELF file is what addr2line translates; for a return
+address, the byte before it, so that the line is the call's and not the next one's. Inlined calls
+are shown too.
 The log may hold other consoles' prefixes before the lines, and several reports.
 
 Exit status: 0 when a report was found, 1 when there is none, 2 when something is missing.
@@ -15,9 +16,11 @@ Exit status: 0 when a report was found, 1 when there is none, 2 when something i
 import argparse
 import os
 import re
+import struct
 import subprocess
 import sys
 
+PT_LOAD, PF_X = 1, 1
 FRAME = re.compile(r"#(\d+) 0x[0-9a-f]+ \+0x([0-9a-f]+)( \(link register\))?")
 TEXT = re.compile(r"(panic|exception): .*|  at address 0x[0-9a-f]+, .*"
                   r"|  \(the same \d+ more times\)")
@@ -35,12 +38,26 @@ def find_frames(lines):
             yield "text", text[0]
 
 
-def translate(elf, offset):
-    """Where an offset into the image is in the source: a list of (function, file:line), innermost
+def image_start(elf):
+    """The address that the image is linked for: of the code segment of a little-endian ELF64."""
+    with open(elf, "rb") as file:
+        data = file.read(4096)
+    try:
+        phoff, = struct.unpack_from("<Q", data, 32)
+        phsize, phnum = struct.unpack_from("<HH", data, 54)
+        headers = [struct.unpack_from("<IIQQ", data, phoff + i * phsize) for i in range(phnum)]
+        return min(addr for kind, flags, _, addr in headers
+                   if kind == PT_LOAD and flags & PF_X)
+    except (struct.error, ValueError):
+        raise SystemExit(f"{elf} is no image of ours: run make") from None
+
+
+def translate(elf, address):
+    """Where an address of the ELF file is in the source: a list of (function, file:line), innermost
     first."""
     tool = os.environ.get("CROSS_COMPILE", "aarch64-linux-gnu-") + "addr2line"
     try:
-        done = subprocess.run([tool, "-e", elf, "-f", "-i", hex(offset)], check=True,
+        done = subprocess.run([tool, "-e", elf, "-f", "-i", hex(address)], check=True,
                               capture_output=True, text=True)
     except FileNotFoundError:
         raise SystemExit(f"no {tool}: run tools/setup.sh, or set CROSS_COMPILE") from None
@@ -64,13 +81,14 @@ def is_return_address(number, remark):
 def print_report(elf, lines, out=sys.stdout):
     """Print the translated reports; returns the number of frames."""
     count = 0
+    start = image_start(elf)
     for item in find_frames(lines):
         if item[0] == "text":
             print(item[1], file=out)
             continue
         _, number, offset, remark = item
         count += 1
-        where = translate(elf, offset - is_return_address(number, remark))
+        where = translate(elf, start + offset - is_return_address(number, remark))
         for depth, (name, place) in enumerate(where):
             head = f"  #{number:<2}" if depth == 0 else "     "
             tail = " (inlined into)" if depth + 1 < len(where) else remark

@@ -29,6 +29,7 @@ HOW_MODULE = "input sections in build/caisson.map (tools/size.py)"
 
 # Sections the linker makes; the map names the first object for all of them.
 LINKER_MADE = (".rela", ".relr", ".dyn", ".got", ".plt", ".hash", ".gnu.hash")
+LINKER_SCRIPT = "(linker script)"
 
 # What link-time optimisation makes of our files: one object, its code told by debug information.
 LTO_OBJECT = re.compile(r"\.ltrans\d*|symbol from plugin")
@@ -76,7 +77,9 @@ def elf_sections(data):
 
 
 def module_of(path):
-    """What an input file is called in the table."""
+    """What an input file is called in the table. A number in the linker script is in its place."""
+    if re.match(r"(?:BYTE|SHORT|LONG|QUAD) 0x", path):
+        return LINKER_SCRIPT
     archive = re.search(r"lib([\w+.-]+)\.a(?:\(|:)", path)
     if archive:
         return {"c": "picolibc"}.get(archive.group(1), "lib" + archive.group(1))
@@ -168,7 +171,8 @@ def account(modules, sections):
     if any(n < 0 for n in rest.values()):
         raise SizeError(f"the map tells of more than the ELF has ({rest}): run make clean; make")
     if any(rest.values()):
-        modules["(linker script)"] = rest
+        rest = {k: rest[k] + modules.get(LINKER_SCRIPT, rest.fromkeys(KINDS, 0))[k] for k in KINDS}
+        modules[LINKER_SCRIPT] = rest
     return totals
 
 

@@ -12,11 +12,11 @@
 #define CHECK_TEXT(line)    CHECK_TEXT_OF(line)
 
 /* One literal per CHECK: a call costs three instructions. */
-#define CHECK(cond)                                                                   \
-    do {                                                                              \
-        if (__builtin_expect(!(cond), 0)) {                                           \
-            check_failed(__FILE__ ":" CHECK_TEXT(__LINE__) ": CHECK failed: " #cond); \
-        }                                                                             \
+#define CHECK(cond)                                                     \
+    do {                                                                \
+        if (__builtin_expect(!(cond), 0)) {                             \
+            check_failed(__FILE__ ":" CHECK_TEXT(__LINE__) ": " #cond); \
+        }                                                               \
     } while (0)
 
 #define STATIC_CHECK(cond, why) _Static_assert(cond, why)
@@ -27,7 +27,7 @@
  */
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-static inline _Noreturn void check_failed(const char *sentence)
+static inline _Noreturn void check_failed(const char *place_and_condition)
 {
-    panic("%s", sentence);
+    panic("CHECK failed: %s", place_and_condition);
 }

@@ -2,28 +2,30 @@
 #
 # `make bench`: the engine counted on arm64 by QEMU, and the vhost-user server beside its peers.
 
-# The engine alone on a bare machine, with the image's flags and without anything of Xen.
+# The engine alone on a bare machine, with the image's flags and without anything of Xen. Its guest
+# memory is larger than -mcmodel=tiny allows.
 ARM_BENCH_SRCS := virtio/gmem.c virtio/virtq.c virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_rare.c virtio/vblk_device.c \
 	blk/bdev.c blk/ramdisk.c start/copy.S tests/bench/arm64/start.S tests/bench/arm64/bench_vblk.c
 ARM_BENCH_OBJS := $(patsubst %,$(B)/bench/%.o,$(ARM_BENCH_SRCS))
 ARM_BENCH_FAST := $(patsubst %,$(B)/bench/%.o,$(FAST_SRCS))
-ARM_BENCH_LINK  = $(ARM_CC) $(ARM_CFLAGS) -O2 -nostdlib -static -no-pie -Wl,--gc-sections \
+ARM_BENCH_CFLAGS = $(filter-out -mcmodel=tiny,$(ARM_CFLAGS))
+ARM_BENCH_LINK  = $(ARM_CC) $(ARM_BENCH_CFLAGS) -O2 -nostdlib -static -no-pie -Wl,--gc-sections \
 	-Wl,--build-id=none -Wl,--no-warn-rwx-segments -T tests/bench/arm64/bench.lds
 
 $(B)/bench/%.c.o: %.c Makefile tests/bench/bench.mk | $(HEADERS)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(ARM_CC) $(ARM_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(ARM_CC) $(ARM_BENCH_CFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/bench/%.S.o: %.S Makefile tests/bench/bench.mk | $(HEADERS)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(ARM_CC) $(ARM_CFLAGS) -D__ASSEMBLY__ -c $< -o $@
+	$(Q)$(ARM_CC) $(ARM_BENCH_CFLAGS) -D__ASSEMBLY__ -c $< -o $@
 
 $(ARM_BENCH_FAST): ARM_CFLAGS += -O2
 
 $(B)/bench/no-copy.o: tests/bench/arm64/bench_vblk.c Makefile tests/bench/bench.mk | $(HEADERS)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(ARM_CC) $(ARM_CFLAGS) -DNO_COPY -MMD -MP -c $< -o $@
+	$(Q)$(ARM_CC) $(ARM_BENCH_CFLAGS) -DNO_COPY -MMD -MP -c $< -o $@
 
 $(B)/bench/vblk.elf: $(ARM_BENCH_OBJS) tests/bench/arm64/bench.lds
 	$(Q)$(ARM_BENCH_LINK) -o $@ $(ARM_BENCH_OBJS) $(PICOLIBC)/lib/libc.a

@@ -27,6 +27,8 @@ int start_c(int n)
 }
 """
 
+LINKED = 0x10000  # where cross.SCRIPT links
+
 REPORT = """\
 (XEN) d1v0 something else
 [    0.253203] error: exception: data access, read: translation fault
@@ -67,7 +69,7 @@ def make(tmp_path, monkeypatch):
     monkeypatch.setattr(cross, "FLAGS", cross.FLAGS + ["-g"])
     elf, _ = cross.build(tmp_path, {"main.c": SOURCE})
     base = 0x40200000
-    places = [n for a in addresses(elf) for n in (base + a, a)]
+    places = [n for a in addresses(elf) for n in (base + a - LINKED, a - LINKED)]
     return elf, REPORT.format(*places)
 
 
