@@ -64,14 +64,14 @@ COMMON   := -std=c11 -I. -I$(B)/include -fno-common -fno-strict-aliasing \
 	$(WARNINGS)
 
 ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fno-pie -mcmodel=tiny -fvisibility=hidden \
-	-mgeneral-regs-only \
-	-mno-outline-atomics -mstrict-align -fno-omit-frame-pointer -fstack-protector-strong \
+	-mgeneral-regs-only -mno-outline-atomics -mstrict-align -fno-omit-frame-pointer \
+	-fstack-protector-strong \
 	-mbranch-protection=none -ffunction-sections -fdata-sections -fno-builtin-printf \
 	-fno-asynchronous-unwind-tables -isystem $(PICOLIBC)/include \
 	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -flto
 comma       := ,
 ARM_LDFLAGS := -flto-partition=one -nostdlib -static \
-	$(addprefix -Wl$(comma),\
+	$(addprefix -Wl$(comma), \
 	-znoexecstack -zmax-page-size=4096 --gc-sections --build-id=none --fatal-warnings)
 
 HOST_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
