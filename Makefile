@@ -68,7 +68,7 @@ ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fno-pie -mcmodel=tiny -fvisibilit
 	-fstack-protector-strong \
 	-mbranch-protection=none -ffunction-sections -fdata-sections -fno-builtin-printf \
 	-fno-asynchronous-unwind-tables -isystem $(PICOLIBC)/include \
-	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -flto
+	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -DVIRTQ_JOURNAL=0 -flto
 comma       := ,
 ARM_LDFLAGS := -flto-partition=one -nostdlib -static \
 	$(addprefix -Wl$(comma), \

@@ -28,7 +28,6 @@ INDIRECT = [
     ("start/attach.c", ["block_open", "block_close", "class_poll", "class_shutdown"]),
     ("start/report.c", ["class_report"]),
     ("virtio/gmem.c", ["foreign_find"]),
-    ("virtio/virtq.c", []),  # journals are kept by hosted transports only
     ("virtio/vdev.c", ["vblk_start", "vblk_stopped", "vmmio_raise"]),
     ("vmmio_raise", ["device_irq"]),
     ("interrupt_ack_write", ["device_irq"]),

@@ -141,7 +141,7 @@ static COLD void take_again(struct virtq *vq, const struct virtq_setup *setup)
 {
     const uintptr_t base = (uintptr_t)setup->again - VIRTQ_AVAIL_RING(0);
 
-    CHECK(setup->journal && setup->again_count <= setup->size);
+    CHECK(setup->again_count <= setup->size);
     vq->avail_driver = vq->avail;
     vq->avail = (struct virtq_part){.base = {base, base}, .split = UINT32_MAX};
     vq->avail_seen = (u16)(vq->next + setup->again_count);
@@ -181,7 +181,7 @@ COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct vi
     vq->used_next = vq->used_shown = vq->irq_from = setup->first_idx;
     vq->journal = setup->journal;
     vq->avail_driver = (struct virtq_part){.split = 0};
-    if (setup->again_count > 0) {
+    if (virtq_has_journal(vq) && setup->again_count > 0) {
         take_again(vq, setup);
     }
     vq->kicks_on = true;
@@ -285,7 +285,7 @@ bool virtq_publish(struct virtq *vq)
         return false;
     }
     vq->chains += (u16)(vq->used_next - vq->used_shown);
-    if (__builtin_expect(vq->journal != NULL, 0)) {
+    if (virtq_has_journal(vq)) {
         show_journalled(vq);
     } else {
         vq->used_shown = vq->used_next;
@@ -377,7 +377,7 @@ static __attribute__((noinline)) enum status avail_look(struct virtq *vq)
         return vq_break(vq, "avail.idx jumped by more than the queue size", idx);
     }
     vq->avail_seen = idx;
-    if (__builtin_expect(vq->journal != NULL, 0)) {
+    if (virtq_has_journal(vq)) {
         take_journalled(vq, idx);
     }
     if (!vq->kicks_on && vq->event_idx &&

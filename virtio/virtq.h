@@ -63,6 +63,11 @@ struct vq_chain {
 
 enum vq_state { VQ_OFF, VQ_READY, VQ_BROKEN };
 
+/* The image's flags say 0: its guests' rings end with it, so it has no use for journals. */
+#ifndef VIRTQ_JOURNAL
+#define VIRTQ_JOURNAL 1
+#endif
+
 struct virtq;
 
 /**
@@ -220,6 +225,11 @@ bool virtq_kick_enable(struct virtq *vq);
 /** For journals: the head at an avail slot, and at a used slot. From guest memory: check it. */
 u16 virtq_avail_head(const struct virtq *vq, u16 idx);
 u32 virtq_used_head(const struct virtq *vq, u16 idx);
+
+static inline bool virtq_has_journal(const struct virtq *vq)
+{
+    return VIRTQ_JOURNAL && __builtin_expect(vq->journal != NULL, 0);
+}
 
 /** True when a chain waits. Cheap: the idle turn of a polled queue. */
 static inline bool virtq_waiting(const struct virtq *vq)
