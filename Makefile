@@ -9,7 +9,7 @@ ENGINE_SRCS := \
 	start/base/status.c start/base/log.c \
 	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
 	start/classes.c start/report.c start/command.c \
-	drivers/fdt/fdt_blob.c drivers/fdt/fdt_scan.c \
+	drivers/fdt/fdt_scan.c \
 	drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
 	drivers/xen/xen.c drivers/xen/physmap.c drivers/xen/dm_op.c drivers/xen/evtchn.c \
@@ -54,13 +54,14 @@ CLANG_FORMAT  ?= clang-format
 FUZZ_CC       ?= $(CLANG)
 PYTHON        := /usr/bin/python3
 PICOLIBC      ?= /usr/lib/picolibc/aarch64-linux-gnu
+LIBFDT_ARM    ?= build/setup/arm64/usr/lib/aarch64-linux-gnu/libfdt.a
 XEN_HEADERS   ?= /usr/include/xen
 B             := build
 Q             := $(if $(V),,@)
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wcast-align -Wvla
-COMMON   := -std=c11 -I. -I$(B)/include -fno-common -fno-strict-aliasing \
+COMMON   := -std=c11 -I. -I$(B)/include -I$(B)/include/libfdt -fno-common -fno-strict-aliasing \
 	$(WARNINGS)
 
 ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fno-pie -mcmodel=tiny -fvisibility=hidden \
@@ -90,7 +91,12 @@ $(B)/include/xen:
 		{ echo "no $(XEN_HEADERS)/xen.h: run tools/setup.sh"; exit 1; }
 	$(Q)mkdir -p $(@D) && ln -sfn $(XEN_HEADERS) $@
 
-HEADERS := $(B)/include/xen
+$(B)/include/libfdt:
+	$(Q)test -r /usr/include/libfdt.h || { echo "no libfdt.h: run tools/setup.sh"; exit 1; }
+	$(Q)mkdir -p $@
+	$(Q)for h in libfdt.h libfdt_env.h fdt.h; do ln -sfn /usr/include/$$h $@/$$h; done
+
+HEADERS := $(B)/include/xen $(B)/include/libfdt
 
 $(B)/arm/%.c.o: %.c Makefile | $(HEADERS)
 	$(Q)mkdir -p $(@D)
@@ -105,7 +111,7 @@ $(B)/arm/%.S.o: %.S Makefile | $(HEADERS)
 
 $(B)/caisson.elf: $(ARM_OBJS) linker/image.lds
 	$(Q)$(ARM_CC) $(ARM_CFLAGS) $(ARM_LDFLAGS) -T linker/image.lds -Wl,-Map,$(B)/caisson.map -o $@ \
-		$(ARM_OBJS) $(PICOLIBC)/lib/libc.a
+		$(ARM_OBJS) -Wl,--start-group $(LIBFDT_ARM) $(PICOLIBC)/lib/libc.a -Wl,--end-group
 
 $(B)/caisson.img: $(B)/caisson.elf
 	$(Q)$(CROSS_COMPILE)objcopy -O binary $< $@

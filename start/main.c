@@ -149,8 +149,7 @@ static void memory_init(struct machine *m, u64 dtb)
     }
     need(memmap_reserve(&m->memory, mmu_image_base(), image_bytes),
          "no room for the image in the memory map");
-    need(memmap_reserve(&m->memory, dtb, m->fdt.blob.total),
-         "no room for the tree in the memory map");
+    need(memmap_reserve(&m->memory, dtb, m->fdt.bytes), "no room for the tree in the memory map");
     st = fdt_scan_initrd(&m->fdt, &initrd);
     if (st == ST_NOENT) {
         return;

@@ -54,8 +54,8 @@ EXCEPTIONS = []
 COMPILER = "stdbool.h stddef.h stdint.h stdarg.h stdalign.h stdnoreturn.h limits.h".split()
 LIBC = "string.h stdio.h inttypes.h".split()
 PACKAGES = [
-    ("libfdt*.h", ["tests/*"], "only tests write trees with libfdt"),
-    ("fdt.h", ["tests/*"], "only tests write trees with libfdt"),
+    ("libfdt*.h", ["drivers/fdt/*", "tests/*"], "only drivers/fdt knows libfdt"),
+    ("fdt.h", ["drivers/fdt/*", "tests/*"], "only drivers/fdt knows libfdt"),
     ("xen/io/console.h", ["drivers/console/*", "tests/*"], "only drivers/console knows that ring"),
     ("xen/*", ["drivers/xen/*", "tests/*", "tools/*"], "only drivers/xen knows Xen's headers"),
     ("*", ["start/libc_glue.c", "tests/*", "tools/*"],

@@ -36,10 +36,14 @@ host_arch=$(dpkg --print-architecture)
 
 # The image: cross compiler, C library, the libraries and headers that we take from packages.
 PACKAGES="make gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-    picolibc-aarch64-linux-gnu libxen-dev"
+    picolibc-aarch64-linux-gnu libxen-dev libfdt-dev device-tree-compiler"
+# libfdt-dev of two architectures cannot be installed together, so the image's libfdt.a is unpacked
+# here from the arm64 package and not installed.
+ARM64_TREE=build/setup/arm64
+ARM64_LIBFDT=$ARM64_TREE/usr/lib/aarch64-linux-gnu/libfdt.a
 # Hosted tests and checks.
-PACKAGES="$PACKAGES libcmocka-dev libfdt-dev device-tree-compiler clang clang-tidy clang-format
-    libclang-rt-dev python3 python3-pytest python3-pexpect"
+PACKAGES="$PACKAGES libcmocka-dev clang clang-tidy clang-format libclang-rt-dev
+    python3 python3-pytest python3-pexpect"
 # The test bed: builds Xen and its policy, unpacks packages.
 PACKAGES="$PACKAGES flex bison m4 checkpolicy xz-utils binutils binutils-aarch64-linux-gnu
     dpkg-dev debian-archive-keyring"
@@ -94,12 +98,13 @@ if qemu_missing; then
     qemu_needed=yes
 fi
 
-if [ -z "$missing" ] && [ "$qemu_needed" = no ]; then
+if [ -z "$missing" ] && [ "$qemu_needed" = no ] && [ -r "$ARM64_LIBFDT" ]; then
     say "all packages are installed"
     exit 0
 fi
 if [ "${1:-}" = --check ]; then
     [ "$qemu_needed" = yes ] && missing="$missing $QEMU_PACKAGES (>= $QEMU_VERSION_MIN)"
+    [ -r "$ARM64_LIBFDT" ] || missing="$missing $ARM64_LIBFDT"
     die "missing: $missing; run tools/setup.sh to install"
 fi
 
@@ -140,6 +145,18 @@ if [ "$qemu_needed" = yes ]; then
     # shellcheck disable=SC2086
     apt_get -c "$apt_dir/apt.conf" install -t "$qemu_suite" $QEMU_PACKAGES ||
         die "QEMU could not be installed from $qemu_suite (see the messages above)"
+fi
+
+if [ ! -r "$ARM64_LIBFDT" ]; then
+    apt_dir=$PWD/build/setup/apt-arm64
+    sh tools/testbed/apt.sh "$apt_dir" arm64 empty "$codename"
+    say "unpacking libfdt-dev of arm64 into $ARM64_TREE"
+    apt-get -q -c "$apt_dir/apt.conf" update ||
+        die "the arm64 lists of $codename cannot be had from the mirror in $apt_dir/sources.list"
+    mkdir -p "$ARM64_TREE"
+    (cd "$apt_dir/cache" && apt-get -q -c "$apt_dir/apt.conf" download libfdt-dev) ||
+        die "libfdt-dev of arm64 cannot be downloaded (see the messages above)"
+    dpkg -x "$apt_dir"/cache/libfdt-dev_*_arm64.deb "$ARM64_TREE"
 fi
 
 missing=$(packages_missing)

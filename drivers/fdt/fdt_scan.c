@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fdt_scan.c - questions to the device tree.                                       plane: control
+ * fdt_scan.c - questions to the device tree. The only file that knows libfdt.      plane: control
  *
  * [DT] Devicetree Specification v0.4. [XEN-DT] Xen's docs/misc/arm/device-tree/guest.txt.
- * fdt_blob.c keeps every read inside the blob; what it hands out is still only bytes of somebody
- * else: lengths, cell counts, sums are checked here.
+ * libfdt keeps every read inside the blob once fdt_check_full() has passed; what it hands out is
+ * still only bytes of somebody else: lengths, cell counts, sums are checked here.
  */
 #include "drivers/fdt/fdt_scan.h"
 
+#include <libfdt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,13 +16,16 @@
 #include "start/base/arith.h"
 #include "start/base/check.h"
 
-#define ALIAS_MAX  64 /* bytes of a stdout-path alias, NUL included */
-#define GIC_CELLS  3  /* of an interrupt: type, number, flags [DT binding arm,gic] */
-#define GIC_PPI    1
-#define PPI_COUNT  16
-#define PPI_FIRST  16 /* INTID of PPI 0 */
-#define TIMER_VIRT 2  /* third interrupt of arm,armv8-timer */
-#define PAGE_UART  UINT64_C(4096)
+#define ALIAS_MAX   64 /* bytes of a stdout-path alias, NUL included */
+#define DEPTH_MAX   16 /* levels above a node */
+#define GIC_CELLS   3  /* of an interrupt: type, number, flags [DT binding arm,gic] */
+#define GIC_PPI     1
+#define PPI_COUNT   16
+#define PPI_FIRST   16 /* INTID of PPI 0 */
+#define TIMER_VIRT  2  /* third interrupt of arm,armv8-timer */
+#define VERSION_AT  20 /* of the version in the header */
+#define VERSION_MIN 16 /* older ones spell node names with their whole path */
+#define PAGE_UART   UINT64_C(4096)
 
 #define GICV2_NAMES "arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a9-gic", "arm,cortex-a7-gic"
 
@@ -38,142 +42,146 @@ static enum status complain(struct fdt_scan *scan, enum status st, const char *f
     return st;
 }
 
+/** Byte-wise: at this point nothing is known of the blob, not even its alignment. */
+static u32 be32_at(const void *p)
+{
+    const u8 *b = p;
+
+    return (u32)b[0] << 24 | (u32)b[1] << 16 | (u32)b[2] << 8 | b[3];
+}
+
+u32 fdt_blob_bytes(const void *blob)
+{
+    u32 bytes = be32_at((const u8 *)blob + 4);
+
+    return be32_at(blob) == FDT_MAGIC && bytes <= FDT_BYTES_MAX ? bytes : 0;
+}
+
 enum status fdt_scan_init(struct fdt_scan *scan, const void *blob, u64 max_bytes)
 {
-    const char *fault;
     u32 bytes;
+    int err;
 
     memset(scan, 0, sizeof(*scan));
-    if (max_bytes < 8 || fdt_word(blob) != FDT_BLOB_MAGIC) {
+    if (max_bytes < sizeof(struct fdt_header) || be32_at(blob) != FDT_MAGIC) {
         return complain(
             scan, ST_PROTO,
             "device tree: no flattened tree where x0 pointed at entry; boot the image as a "
             "kernel that gets one (xl kernel=, or a dom0less domain)");
     }
-    bytes = fdt_word((const u8 *)blob + 4);
+    bytes = be32_at((const u8 *)blob + 4);
     if (bytes > max_bytes || bytes > FDT_BYTES_MAX) {
         return complain(scan, ST_PROTO,
                         "device tree: its header claims %u bytes; at most %u are read",
                         (unsigned)bytes, (unsigned)min_u64(max_bytes, FDT_BYTES_MAX));
     }
-    fault = fdt_blob_open(&scan->blob, blob, bytes);
-    if (fault) {
-        return complain(scan, ST_PROTO, "device tree: damaged: %s", fault);
+    /* libfdt 1.6 takes the missing name of a node in an old tree for one that is there. */
+    err = be32_at((const u8 *)blob + VERSION_AT) < VERSION_MIN ? -FDT_ERR_BADVERSION
+                                                               : fdt_check_full(blob, bytes);
+    if (err != 0) {
+        return complain(scan, ST_PROTO, "device tree: damaged: %s", fdt_strerror(err));
     }
+    scan->blob = blob;
+    scan->bytes = bytes;
     return ST_OK;
 }
 
-static const u8 *prop_get(const struct fdt_scan *scan, u32 node, const char *name, u32 *bytes)
+static const char *node_name(const struct fdt_scan *scan, int node)
 {
-    return fdt_blob_prop(&scan->blob, node, name, bytes);
-}
+    const char *name = fdt_get_name(scan->blob, node, NULL);
 
-static u32 node_find(const struct fdt_scan *scan, const char *path)
-{
-    return fdt_blob_find(&scan->blob, path, strlen(path));
-}
-
-static const char *node_name(const struct fdt_scan *scan, u32 node)
-{
-    const char *name = fdt_blob_name(&scan->blob, node);
-
-    return name[0] != 0 ? name : "/";
+    return name && name[0] != 0 ? name : "/";
 }
 
 /** A property of exactly one or two cells as a number. */
-static bool number_get(const struct fdt_scan *scan, u32 node, const char *name, u64 *value)
+static bool number_get(const struct fdt_scan *scan, int node, const char *name, u64 *value)
 {
-    u32 len;
-    const u8 *p = prop_get(scan, node, name, &len);
+    int len;
+    const u8 *p = fdt_getprop(scan->blob, node, name, &len);
 
     if (!p || (len != 4 && len != 8)) {
         return false;
     }
-    *value = len == 4 ? fdt_word(p) : (u64)fdt_word(p) << 32 | fdt_word(p + 4);
+    *value = len == 4 ? be32_at(p) : (u64)be32_at(p) << 32 | be32_at(p + 4);
     return true;
 }
 
 /** The property is a NUL-terminated string within its bytes, or NULL. */
-static const char *string_get(const struct fdt_scan *scan, u32 node, const char *name)
+static const char *string_get(const struct fdt_scan *scan, int node, const char *name)
 {
-    u32 len;
-    const char *p = (const char *)prop_get(scan, node, name, &len);
+    int len;
+    const char *p = fdt_getprop(scan->blob, node, name, &len);
 
-    return p && len > 0 && memchr(p, 0, len) == p + len - 1 ? p : NULL;
+    return p && len > 0 && memchr(p, 0, (usize)len) == p + len - 1 ? p : NULL;
 }
 
 /** [DT] 2.3.4: a node without status is okay. */
-static bool node_is_okay(const struct fdt_scan *scan, u32 node)
+static bool node_is_okay(const struct fdt_scan *scan, int node)
 {
     const char *status = string_get(scan, node, "status");
 
-    return !prop_get(scan, node, "status", NULL) ||
+    return !fdt_getprop(scan->blob, node, "status", NULL) ||
            (status && (strcmp(status, "okay") == 0 || strcmp(status, "ok") == 0));
 }
 
-/** The node's list of compatible names holds one of ours. */
-static bool node_is(const struct fdt_scan *scan, u32 node, const char *const *names, u32 count)
+/** The first usable node that has one of the names, or -1. */
+static int node_by_compatible(const struct fdt_scan *scan, const char *const *names, u32 count)
 {
-    u32 len = 0;
-    const char *list = (const char *)prop_get(scan, node, "compatible", &len);
-    usize bytes;
+    int node = 0;
 
-    for (u32 at = 0; list && at < len; at += (u32)bytes + 1) {
-        bytes = strnlen(list + at, len - at);
-        for (u32 i = 0; i < count && bytes < len - at; i++) {
-            if (strcmp(list + at, names[i]) == 0) {
-                return true;
+    for (u32 turn = 0; turn < FDT_NODES_MAX && node >= 0; turn++) {
+        for (u32 i = 0; i < count; i++) {
+            if (fdt_node_check_compatible(scan->blob, node, names[i]) == 0 &&
+                node_is_okay(scan, node)) {
+                return node;
             }
+        }
+        node = fdt_next_node(scan->blob, node, NULL);
+    }
+    return -1;
+}
+
+static bool node_is(const struct fdt_scan *scan, int node, const char *const *names, u32 count)
+{
+    for (u32 i = 0; i < count; i++) {
+        if (fdt_node_check_compatible(scan->blob, node, names[i]) == 0) {
+            return true;
         }
     }
     return false;
-}
-
-/** The first usable node that has one of the names, or FDT_NO_NODE. */
-static u32 node_by_compatible(const struct fdt_scan *scan, const char *const *names, u32 count)
-{
-    u32 node = scan->blob.root;
-
-    for (u32 turn = 0; turn < FDT_NODES_MAX && node != FDT_NO_NODE; turn++) {
-        if (node_is(scan, node, names, count) && node_is_okay(scan, node)) {
-            return node;
-        }
-        node = fdt_blob_next(&scan->blob, node, NULL);
-    }
-    return FDT_NO_NODE;
 }
 
 /**
  * Addresses of a node are the CPU's when every bus above it says so: an empty ranges [DT] 2.3.8.
  * Trees of guests keep everything at the root.
  */
-static bool addresses_are_ours(const struct fdt_scan *scan, u32 node)
+static bool addresses_are_ours(const struct fdt_scan *scan, int node)
 {
-    u32 parent = fdt_blob_parent(&scan->blob, node);
+    int parent = fdt_parent_offset(scan->blob, node);
 
-    for (u32 depth = 0; depth < FDT_DEPTH_MAX; depth++) {
-        u32 len;
+    for (u32 depth = 0; depth < DEPTH_MAX; depth++) {
+        int len;
 
-        if (parent == FDT_NO_NODE || parent == scan->blob.root) {
-            return parent == scan->blob.root;
+        if (parent <= 0) {
+            return parent == 0;
         }
-        if (!prop_get(scan, parent, "ranges", &len) || len != 0) {
+        if (!fdt_getprop(scan->blob, parent, "ranges", &len) || len != 0) {
             return false;
         }
-        parent = fdt_blob_parent(&scan->blob, parent);
+        parent = fdt_parent_offset(scan->blob, parent);
     }
     return false;
 }
 
 /** A cell count of a parent node [DT] 2.3.5: 1 or 2, or 0 for anything else. */
-static u32 cells_get(const struct fdt_scan *scan, u32 parent, const char *name, u32 otherwise)
+static u32 cells_get(const struct fdt_scan *scan, int parent, const char *name, u32 otherwise)
 {
     u64 cells;
 
-    if (parent == FDT_NO_NODE) {
+    if (parent < 0) {
         return 0;
     }
-    if (!prop_get(scan, parent, name, NULL)) {
+    if (!fdt_getprop(scan->blob, parent, name, NULL)) {
         return otherwise;
     }
     return number_get(scan, parent, name, &cells) && cells <= 2 ? (u32)cells : 0;
@@ -181,18 +189,18 @@ static u32 cells_get(const struct fdt_scan *scan, u32 parent, const char *name, 
 
 static u64 cells_read(const u8 *p, u32 cells)
 {
-    return cells == 1 ? fdt_word(p) : (u64)fdt_word(p) << 32 | fdt_word(p + 4);
+    return cells == 1 ? be32_at(p) : (u64)be32_at(p) << 32 | be32_at(p + 4);
 }
 
 /** All of a node's reg that has a size. Appends to *ranges. */
-static enum status reg_get(struct fdt_scan *scan, u32 node, struct fdt_ranges *ranges)
+static enum status reg_get(struct fdt_scan *scan, int node, struct fdt_ranges *ranges)
 {
-    u32 parent = fdt_blob_parent(&scan->blob, node);
+    int parent = fdt_parent_offset(scan->blob, node);
     u32 address_cells = cells_get(scan, parent, "#address-cells", 2);
     u32 size_cells = cells_get(scan, parent, "#size-cells", 1);
     u32 entry_bytes;
-    u32 len;
-    const u8 *p = prop_get(scan, node, "reg", &len);
+    int len;
+    const u8 *p = fdt_getprop(scan->blob, node, "reg", &len);
 
     if (!p) {
         return complain(scan, ST_PROTO, "device tree: node %s has no reg", node_name(scan, node));
@@ -203,12 +211,12 @@ static enum status reg_get(struct fdt_scan *scan, u32 node, struct fdt_ranges *r
                         node_name(scan, node));
     }
     entry_bytes = 4 * (address_cells + size_cells);
-    if (len == 0 || len % entry_bytes != 0) {
+    if (len <= 0 || (u32)len % entry_bytes != 0) {
         return complain(scan, ST_PROTO,
-                        "device tree: reg of node %s has %u bytes, no multiple of %u",
-                        node_name(scan, node), (unsigned)len, (unsigned)entry_bytes);
+                        "device tree: reg of node %s has %d bytes, no multiple of %u",
+                        node_name(scan, node), len, (unsigned)entry_bytes);
     }
-    for (u32 at = 0; at < len; at += entry_bytes) {
+    for (u32 at = 0; at < (u32)len; at += entry_bytes) {
         u64 base = cells_read(p + at, address_cells);
         u64 bytes = cells_read(p + at + 4 * address_cells, size_cells);
         u64 end;
@@ -231,7 +239,7 @@ static enum status reg_get(struct fdt_scan *scan, u32 node, struct fdt_ranges *r
 }
 
 /** Registers of a device: addresses must be the CPU's, and at least wanted windows be there. */
-static enum status windows_get(struct fdt_scan *scan, u32 node, u32 wanted,
+static enum status windows_get(struct fdt_scan *scan, int node, u32 wanted,
                                struct fdt_ranges *ranges)
 {
     enum status st;
@@ -253,35 +261,35 @@ static enum status windows_get(struct fdt_scan *scan, u32 node, u32 wanted,
 }
 
 /** The INTID of PPI entry idx of a node's interrupts. */
-static enum status ppi_get(struct fdt_scan *scan, u32 node, u32 idx, u32 *intid)
+static enum status ppi_get(struct fdt_scan *scan, int node, u32 idx, u32 *intid)
 {
-    u32 len;
-    const u8 *p = prop_get(scan, node, "interrupts", &len);
+    int len;
+    const u8 *p = fdt_getprop(scan->blob, node, "interrupts", &len);
     const u32 at = idx * GIC_CELLS * 4;
 
-    if (!p || len % (GIC_CELLS * 4) != 0 || len < at + GIC_CELLS * 4) {
+    if (!p || len < 0 || (u32)len % (GIC_CELLS * 4) != 0 || (u32)len < at + GIC_CELLS * 4) {
         return complain(scan, ST_PROTO,
                         "device tree: node %s lacks interrupt %u; Caisson needs it as three cells: "
                         "type, number, flags",
                         node_name(scan, node), (unsigned)idx);
     }
-    if (fdt_word(p + at) != GIC_PPI || fdt_word(p + at + 4) >= PPI_COUNT) {
+    if (be32_at(p + at) != GIC_PPI || be32_at(p + at + 4) >= PPI_COUNT) {
         return complain(scan, ST_PROTO,
                         "device tree: interrupt %u of node %s is type %u number %u; a private one "
                         "(type 1, number below %u) is needed",
-                        (unsigned)idx, node_name(scan, node), (unsigned)fdt_word(p + at),
-                        (unsigned)fdt_word(p + at + 4), PPI_COUNT);
+                        (unsigned)idx, node_name(scan, node), (unsigned)be32_at(p + at),
+                        (unsigned)be32_at(p + at + 4), PPI_COUNT);
     }
-    *intid = PPI_FIRST + fdt_word(p + at + 4);
+    *intid = PPI_FIRST + be32_at(p + at + 4);
     return ST_OK;
 }
 
 enum status fdt_scan_memory(struct fdt_scan *scan, struct fdt_ranges *banks)
 {
-    u32 node = fdt_blob_next(&scan->blob, scan->blob.root, NULL);
+    int node = fdt_next_node(scan->blob, 0, NULL);
 
     banks->count = 0;
-    for (u32 turn = 0; turn < FDT_NODES_MAX && node != FDT_NO_NODE; turn++) {
+    for (u32 turn = 0; turn < FDT_NODES_MAX && node >= 0; turn++) {
         const char *type = string_get(scan, node, "device_type");
 
         if (type && strcmp(type, "memory") == 0 && node_is_okay(scan, node)) {
@@ -291,7 +299,7 @@ enum status fdt_scan_memory(struct fdt_scan *scan, struct fdt_ranges *banks)
                 return st;
             }
         }
-        node = fdt_blob_next(&scan->blob, node, NULL);
+        node = fdt_next_node(scan->blob, node, NULL);
     }
     if (banks->count == 0) {
         return complain(
@@ -305,13 +313,13 @@ enum status fdt_scan_memory(struct fdt_scan *scan, struct fdt_ranges *banks)
 /** The /memreserve/ entries, before the nodes in the blob [DT] 5.3. */
 static enum status memreserve_get(struct fdt_scan *scan, struct fdt_ranges *reserved)
 {
-    for (u32 i = 0; i < scan->blob.reserved_entries; i++) {
+    int count = fdt_num_mem_rsv(scan->blob);
+
+    for (int i = 0; i < count; i++) {
         u64 base, bytes, end;
 
-        fdt_blob_reserved(&scan->blob, i, &base, &bytes);
-        if (!add_ok_u64(base, bytes, &end)) {
-            return complain(scan, ST_PROTO, "device tree: /memreserve/ entry %u makes no sense",
-                            (unsigned)i);
+        if (fdt_get_mem_rsv(scan->blob, i, &base, &bytes) != 0 || !add_ok_u64(base, bytes, &end)) {
+            return complain(scan, ST_PROTO, "device tree: /memreserve/ entry %d makes no sense", i);
         }
         if (bytes == 0) {
             continue;
@@ -327,18 +335,18 @@ static enum status memreserve_get(struct fdt_scan *scan, struct fdt_ranges *rese
 
 enum status fdt_scan_reserved(struct fdt_scan *scan, struct fdt_ranges *reserved)
 {
-    u32 parent = node_find(scan, "/reserved-memory");
-    u32 node = parent == FDT_NO_NODE ? parent : fdt_blob_child(&scan->blob, parent);
+    int parent = fdt_path_offset(scan->blob, "/reserved-memory");
+    int node = parent < 0 ? -1 : fdt_first_subnode(scan->blob, parent);
     enum status st;
 
     reserved->count = 0;
     st = memreserve_get(scan, reserved);
-    for (u32 turn = 0; st == ST_OK && turn < FDT_NODES_MAX && node != FDT_NO_NODE; turn++) {
+    for (u32 turn = 0; st == ST_OK && turn < FDT_NODES_MAX && node >= 0; turn++) {
         /* A child without reg asks the kernel to choose a place: nothing of ours. */
-        if (prop_get(scan, node, "reg", NULL) && node_is_okay(scan, node)) {
+        if (fdt_getprop(scan->blob, node, "reg", NULL) && node_is_okay(scan, node)) {
             st = reg_get(scan, node, reserved);
         }
-        node = fdt_blob_sibling(&scan->blob, node);
+        node = fdt_next_subnode(scan->blob, node);
     }
     return st;
 }
@@ -346,13 +354,13 @@ enum status fdt_scan_reserved(struct fdt_scan *scan, struct fdt_ranges *reserved
 enum status fdt_scan_gic(struct fdt_scan *scan, struct fdt_gic *gic)
 {
     static const char *const names[] = {"arm,gic-v3", GICV2_NAMES};
-    u32 node = node_by_compatible(scan, names, ARRAY_LEN(names));
+    int node = node_by_compatible(scan, names, ARRAY_LEN(names));
     struct fdt_ranges ranges;
     u64 stride = 0;
     enum status st;
 
     memset(gic, 0, sizeof(*gic));
-    if (node == FDT_NO_NODE) {
+    if (node < 0) {
         return complain(scan, ST_NOENT,
                         "device tree: no interrupt controller: a node compatible with arm,gic-v3, "
                         "arm,gic-400 or arm,cortex-a15-gic is needed");
@@ -364,7 +372,7 @@ enum status fdt_scan_gic(struct fdt_scan *scan, struct fdt_gic *gic)
     }
     gic->dist = ranges.range[0];
     gic->cpu = ranges.range[1];
-    if (prop_get(scan, node, "redistributor-stride", NULL) &&
+    if (fdt_getprop(scan->blob, node, "redistributor-stride", NULL) &&
         (!number_get(scan, node, "redistributor-stride", &stride) || stride > UINT32_MAX)) {
         return complain(scan, ST_PROTO,
                         "device tree: redistributor-stride of node %s makes no sense",
@@ -377,9 +385,9 @@ enum status fdt_scan_gic(struct fdt_scan *scan, struct fdt_gic *gic)
 enum status fdt_scan_timer(struct fdt_scan *scan, u32 *intid)
 {
     static const char *const names[] = {"arm,armv8-timer", "arm,armv7-timer"};
-    u32 node = node_by_compatible(scan, names, ARRAY_LEN(names));
+    int node = node_by_compatible(scan, names, ARRAY_LEN(names));
 
-    if (node == FDT_NO_NODE) {
+    if (node < 0) {
         return complain(scan, ST_NOENT,
                         "device tree: no timer: a node compatible with arm,armv8-timer is needed");
     }
@@ -389,12 +397,12 @@ enum status fdt_scan_timer(struct fdt_scan *scan, u32 *intid)
 enum status fdt_scan_hypervisor(struct fdt_scan *scan, struct fdt_hypervisor *hyp)
 {
     static const char *const names[] = {"xen,xen"};
-    u32 node = node_find(scan, "/hypervisor");
+    int node = fdt_path_offset(scan->blob, "/hypervisor");
     struct fdt_ranges ranges;
     enum status st;
 
     memset(hyp, 0, sizeof(*hyp));
-    if (node == FDT_NO_NODE || !node_is(scan, node, names, 1)) {
+    if (node < 0 || !node_is(scan, node, names, 1)) {
         return complain(
             scan, ST_NOENT,
             "device tree: no /hypervisor compatible with xen,xen: Caisson needs Xen under "
@@ -415,10 +423,10 @@ enum status fdt_scan_hypervisor(struct fdt_scan *scan, struct fdt_hypervisor *hy
 
 enum status fdt_scan_bootargs(struct fdt_scan *scan, const char **bootargs)
 {
-    u32 node = node_find(scan, "/chosen");
+    int node = fdt_path_offset(scan->blob, "/chosen");
 
     *bootargs = "";
-    if (node == FDT_NO_NODE || !prop_get(scan, node, "bootargs", NULL)) {
+    if (node < 0 || !fdt_getprop(scan->blob, node, "bootargs", NULL)) {
         return ST_OK;
     }
     *bootargs = string_get(scan, node, "bootargs");
@@ -431,11 +439,11 @@ enum status fdt_scan_bootargs(struct fdt_scan *scan, const char **bootargs)
 
 enum status fdt_scan_initrd(struct fdt_scan *scan, struct fdt_range *initrd)
 {
-    u32 node = node_find(scan, "/chosen");
+    int node = fdt_path_offset(scan->blob, "/chosen");
     u64 start, end;
 
     memset(initrd, 0, sizeof(*initrd));
-    if (node == FDT_NO_NODE || !prop_get(scan, node, "linux,initrd-start", NULL)) {
+    if (node < 0 || !fdt_getprop(scan->blob, node, "linux,initrd-start", NULL)) {
         return ST_NOENT;
     }
     if (!number_get(scan, node, "linux,initrd-start", &start) ||
@@ -451,41 +459,43 @@ enum status fdt_scan_initrd(struct fdt_scan *scan, struct fdt_range *initrd)
 
 /**
  * The node stdout-path names: a path or an alias, with ":options" behind [DT] 3.6. Aliases are
- * resolved one step and to absolute paths only: an alias of itself would go round for ever.
+ * resolved here, one step and to absolute paths only: libfdt would follow an alias of itself for
+ * ever.
  */
-static u32 stdout_node(const struct fdt_scan *scan)
+static int stdout_node(const struct fdt_scan *scan)
 {
-    u32 chosen = node_find(scan, "/chosen");
-    const char *path = chosen == FDT_NO_NODE ? NULL : string_get(scan, chosen, "stdout-path");
+    int chosen = fdt_path_offset(scan->blob, "/chosen");
+    const char *path = chosen < 0 ? NULL : string_get(scan, chosen, "stdout-path");
     usize bytes = path ? strcspn(path, ":") : 0;
 
     if (bytes != 0 && path[0] != '/') {
-        u32 aliases = node_find(scan, "/aliases");
+        int aliases = fdt_path_offset(scan->blob, "/aliases");
         char name[ALIAS_MAX];
 
-        if (bytes >= sizeof(name) || aliases == FDT_NO_NODE) {
-            return FDT_NO_NODE;
+        if (bytes >= sizeof(name) || aliases < 0) {
+            return -1;
         }
         memcpy(name, path, bytes);
         name[bytes] = 0;
         path = string_get(scan, aliases, name);
         bytes = path ? strlen(path) : 0;
     }
-    return bytes != 0 && path[0] == '/' ? fdt_blob_find(&scan->blob, path, bytes) : FDT_NO_NODE;
+    return bytes != 0 && path[0] == '/' ? fdt_path_offset_namelen(scan->blob, path, (int)bytes)
+                                        : -1;
 }
 
 enum status fdt_scan_uart(struct fdt_scan *scan, struct fdt_range *uart)
 {
     static const char *const names[] = {"arm,pl011", "arm,sbsa-uart"};
-    u32 node = stdout_node(scan);
+    int node = stdout_node(scan);
     struct fdt_ranges ranges;
     enum status st;
 
     memset(uart, 0, sizeof(*uart));
-    if (node == FDT_NO_NODE || !node_is(scan, node, names, ARRAY_LEN(names))) {
+    if (node < 0 || !node_is(scan, node, names, ARRAY_LEN(names))) {
         node = node_by_compatible(scan, names, ARRAY_LEN(names));
     }
-    if (node == FDT_NO_NODE) {
+    if (node < 0) {
         return complain(scan, ST_NOENT,
                         "device tree: no UART compatible with arm,pl011 or arm,sbsa-uart");
     }

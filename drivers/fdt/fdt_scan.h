@@ -2,7 +2,7 @@
 /*
  * fdt_scan.h - the questions we ask of the device tree, one function each.        plane: control
  *
- * The tree comes from outside: every offset is fdt_blob.h's business, every value is checked here,
+ * The tree comes from outside: every offset is libfdt's business, every value is checked here,
  * every loop is bounded. A question that has no good answer returns a status and leaves a sentence
  * in scan->why that names the node and what Caisson needs; the caller logs it and decides.
  *
@@ -10,13 +10,13 @@
  */
 #pragma once
 
-#include "drivers/fdt/fdt_blob.h"
 #include "start/base/status.h"
 #include "start/base/types.h"
 
-#define FDT_RANGES_MAX 16   /* memory banks, reserved ranges, extended regions: each question */
-#define FDT_WHY_MAX    192  /* bytes of a complaint, NUL included */
-#define FDT_NODES_MAX  2048 /* nodes looked at per question */
+#define FDT_RANGES_MAX 16     /* memory banks, reserved ranges, extended regions: each question */
+#define FDT_BYTES_MAX  MIB(2) /* a larger tree is refused [ARM64-BOOT] */
+#define FDT_WHY_MAX    192    /* bytes of a complaint, NUL included */
+#define FDT_NODES_MAX  2048   /* nodes looked at per question */
 
 struct fdt_range {
     u64 base, bytes; /* bytes > 0, no wrap */
@@ -28,9 +28,17 @@ struct fdt_ranges {
 };
 
 struct fdt_scan {
-    struct fdt_blob blob;
+    const void *blob;
+    u32 bytes; /* of the blob */
     char why[FDT_WHY_MAX];
 };
+
+/**
+ * The size the blob's header claims, from its first 8 bytes (which alone must be mapped): 0 when
+ * the magic is wrong or the size is above FDT_BYTES_MAX. For mapping the blob before
+ * fdt_scan_init().
+ */
+u32 fdt_blob_bytes(const void *blob);
 
 /** Check the whole blob. ST_OK, or ST_PROTO with a sentence (no magic, damaged, too large). */
 enum status fdt_scan_init(struct fdt_scan *scan, const void *blob, u64 max_bytes);

@@ -58,7 +58,7 @@ def test_wrong_way(path, header):
     ("virtio/virtq.c", "stdlib.h", False),
     ("drivers/xen/evtchn.c", "xen/event_channel.h", True),
     ("virtio/virtq.c", "xen/event_channel.h", False),
-    ("tests/unit/test_fdt_scan.c", "libfdt/libfdt.h", True),
+    ("drivers/fdt/fdt_scan.c", "libfdt/libfdt.h", True),
     ("start/main.c", "libfdt/libfdt.h", False),
     ("tests/unit/test_virtq.c", "stdlib.h", True),
 ])
