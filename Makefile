@@ -16,7 +16,7 @@ ENGINE_SRCS := \
 	drivers/xen/gnttab.c drivers/xen/extregion.c drivers/xen/gmem_foreign.c drivers/xen/ioreq.c \
 	drivers/xen/xs_wire.c drivers/xen/xs.c \
 	drivers/xen/backend.c drivers/xen/backend_keys.c drivers/xen/backend_scan.c \
-	virtio/gmem.c virtio/virtq.c virtio/irq_hold.c virtio/vdev.c virtio/vmmio.c \
+	virtio/gmem.c virtio/virtq.c virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_rare.c virtio/vblk_device.c \
 	blk/bdev.c blk/ramdisk.c
 

@@ -10,12 +10,11 @@
 
 #define SHARE_MIN 4 /* units of work a device gets in a turn, however many there are */
 
-void attach_init(struct attach *attach, struct disks *disks, u64 irq_hold_ns)
+void attach_init(struct attach *attach, struct disks *disks)
 {
     /* Most of a megabyte, and the C library's memset() goes byte by byte. */
     port_zero(attach, sizeof(*attach));
     attach->disks = disks;
-    attach->irq_hold_ns = irq_hold_ns;
     vblk_pool_init(&attach->pool);
 }
 
@@ -141,7 +140,6 @@ static enum status device_start(struct attach *attach, struct device *device)
     enum status st;
 
     vmmio_init(&device->mmio, device->vdev, device_irq, device);
-    device->vdev->irq_hold_ns = attach->irq_hold_ns;
     st = ioreq_range_add(&device->guest->server, device->mmio_base, VMMIO_BYTES, device_mmio,
                          device);
     if (st != ST_OK) {
@@ -306,8 +304,7 @@ static u32 poll_device(struct attach *attach, struct device *device, u32 share)
     struct vdev *dev = device->vdev;
 
     if (device->state == DEVICE_LIVE) {
-        /* A held interrupt is work to come: no sleep over it. */
-        return vdev_idle(dev) ? 0 : dev->ops->poll(dev, share) + vdev_irq_held(dev);
+        return vdev_idle(dev) ? 0 : dev->ops->poll(dev, share);
     }
     if (!device_stop(device)) {
         return 0;

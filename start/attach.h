@@ -49,7 +49,6 @@ struct device {
 
 struct attach {
     struct disks *disks;
-    u64 irq_hold_ns; /* of every device: virtio/irq_hold.h */
     struct vblk_pool pool;
     struct guest guest[GUESTS_MAX];
     struct device device[DEVICES_MAX];
@@ -64,7 +63,7 @@ struct attach {
     u64 requests, kicks, interrupts;
 };
 
-void attach_init(struct attach *attach, struct disks *disks, u64 irq_hold_ns);
+void attach_init(struct attach *attach, struct disks *disks);
 
 /** What drivers/xen/backend.c calls; ctx is the struct attach. */
 extern const struct backend_ops attach_backend_ops;

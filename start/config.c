@@ -8,8 +8,6 @@
 #include "start/base/arith.h"
 
 #define SPIN_DEFAULT_NS UINT64_C(50000) /* about what a sleep and a wake-up cost under Xen */
-#define HOLD_MAX_US     10000           /* longer than that is no company but a stall */
-#define HOLD_DEFAULT_NS UINT64_C(50000) /* a busy driver's time for a few tens of requests */
 
 /** A piece of the bootargs: not terminated. */
 struct word {
@@ -231,17 +229,6 @@ static enum status parse_spin(struct config *config, struct word w, char *why)
     return ST_OK;
 }
 
-static enum status parse_hold(struct config *config, struct word w, char *why)
-{
-    u64 us;
-
-    if (!parse_bytes(w, &us) || us > HOLD_MAX_US) {
-        return refuse(why, "irq_hold_us= takes a number of microseconds, at most 10000, not", w);
-    }
-    config->irq_hold_ns = us * 1000;
-    return ST_OK;
-}
-
 static enum status parse_selftest(struct config *config, struct word w, char *why)
 {
     if (!word_is(w, "wild") && !word_is(w, "code") && !word_is(w, "stack")) {
@@ -262,17 +249,13 @@ static enum status parse_word(struct config *config, struct word w, char *why)
     if (word_cut_key(&value, "spin_us")) {
         return parse_spin(config, value, why);
     }
-    if (word_cut_key(&value, "irq_hold_us")) {
-        return parse_hold(config, value, why);
-    }
     if (word_cut_key(&value, "log")) {
         return parse_level(config, value, why);
     }
     if (word_cut_key(&value, "selftest")) {
         return parse_selftest(config, value, why);
     }
-    return refuse(why,
-                  "unknown word (known: disk= spin_us= irq_hold_us= log= selftest=, README.md)", w);
+    return refuse(why, "unknown word (known: disk= spin_us= log= selftest=, see README.md)", w);
 }
 
 enum status config_parse(const char *bootargs, struct config *config, char *why)
@@ -281,7 +264,6 @@ enum status config_parse(const char *bootargs, struct config *config, char *why)
 
     memset(config, 0, sizeof(*config));
     config->spin_ns = SPIN_DEFAULT_NS;
-    config->irq_hold_ns = HOLD_DEFAULT_NS;
     config->level = LOG_INFO;
     while (word_next(&bootargs, ' ', &w)) {
         enum status st = parse_word(config, w, why);

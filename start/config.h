@@ -34,7 +34,6 @@ struct config {
     struct config_disk disk[DISKS_MAX];
     u32 disk_count;
     u64 spin_ns;
-    u64 irq_hold_ns; /* virtio/irq_hold.h; 0: never */
     enum log_level level;
     char selftest[CONFIG_WORD_MAX]; /* "" for none */
 };

@@ -386,7 +386,7 @@ _Noreturn void start_c(u64 dtb, struct machine *m)
     (void)trap_selftest(m->config.selftest);
     (void)xen_privilege_probe(); /* what may we do here, and the cure        */
     need(disks_init(&m->disks, &m->config, &m->memory, &m->initrd, why), why);
-    attach_init(&m->attach, &m->disks, m->config.irq_hold_ns);
+    attach_init(&m->attach, &m->disks);
     backend_init(&m->backend, &m->xs, &attach_backend_ops, &m->attach);
     m->report = (struct report){.attach = &m->attach, .loop = &m->loop};
     command_init(&m->commands, &m->report);

@@ -87,7 +87,7 @@ static inline bool vblk_idle(const struct vblk *vb)
             return false;
         }
     }
-    return vb->in_flight == 0 && !vdev_irq_held(&vb->vdev);
+    return vb->in_flight == 0;
 }
 
 /** The turn of a device that is not idle. */

@@ -7,7 +7,6 @@
 static void queue_defaults(struct vdev_queue *queue)
 {
     queue->setup = (struct virtq_setup){.size = 0};
-    queue->hold = (struct irq_hold){0};
 }
 
 void vdev_init(struct vdev *dev, const struct vdev_init *init)
@@ -252,19 +251,14 @@ void vdev_kick(struct vdev *dev, u32 queue)
 bool vdev_queue_publish(struct vdev *dev, u16 queue)
 {
     struct virtq *vq = &dev->queue[queue].vq;
-    struct irq_hold *hold = &dev->queue[queue].hold;
-    bool shown = virtq_publish(vq);
-    bool wanted;
 
-    if ((!shown && !hold->holding) || irq_hold_more(hold, (u32)vq->chains, dev->irq_hold_ns)) {
-        return shown;
+    if (!virtq_publish(vq)) {
+        return false;
     }
-    wanted = virtq_wants_irq(vq);
-    irq_hold_end(hold, (u32)vq->chains, wanted);
-    if (wanted) {
+    if (virtq_wants_irq(vq)) {
         raise_cause(dev, VIRTIO_INT_QUEUE, queue);
     }
-    return shown;
+    return true;
 }
 
 u64 vdev_requests(const struct vdev *dev)

@@ -15,7 +15,6 @@
  */
 #pragma once
 
-#include "virtio/irq_hold.h"
 #include "virtio/virtio_defs.h"
 #include "virtio/virtq.h"
 
@@ -50,7 +49,6 @@ struct vdev_queue {
     struct virtq vq;
     u32 size_max;
     struct virtq_setup setup; /* as the driver programs it; frozen while ready */
-    struct irq_hold hold;
 };
 
 struct vdev {
@@ -70,7 +68,6 @@ struct vdev {
     u32 config_generation;
     vdev_raise_fn raise;
     void *raise_ctx;
-    u64 irq_hold_ns; /* an interrupt may wait this long for company; 0 unless the owner sets it */
     struct vdev_queue queue[VQ_PER_DEVICE];
     /* counters since vdev_init() */
     u64 kicks, interrupts, resets, needs_resets;
@@ -114,13 +111,11 @@ static inline bool vdev_has(const struct vdev *dev, u32 feature)
     return (dev->features >> feature & 1) != 0;
 }
 
-/** Nothing for the device to do: no chain waits, none is with the medium, no interrupt is due. */
+/** Nothing for the device to do: no chain waits, and none is with the medium. */
 static inline bool vdev_idle(const struct vdev *dev)
 {
     for (u32 q = 0; q < dev->queue_count; q++) {
-        const struct vdev_queue *queue = &dev->queue[q];
-
-        if (virtq_waiting(&queue->vq) || virtq_in_flight(&queue->vq) > 0 || queue->hold.holding) {
+        if (virtq_waiting(&dev->queue[q].vq) || virtq_in_flight(&dev->queue[q].vq) > 0) {
             return false;
         }
     }
@@ -133,21 +128,7 @@ u64 vdev_requests(const struct vdev *dev);
 bool vdev_arm(struct vdev *dev);
 /** We poll again: no kicks, please. */
 void vdev_disarm(struct vdev *dev);
-/** An interrupt waits for company (irq_hold.h): poll on, without a sleep. */
-static inline bool vdev_irq_held(const struct vdev *dev)
-{
-    for (u32 q = 0; q < dev->queue_count; q++) {
-        if (dev->queue[q].hold.holding) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/**
- * Show what was pushed to queue and tell the driver if it asked, now or (vdev_irq_held()) in one of
- * the next turns. True when there was something to show. Call it in every turn that is not idle.
- */
+/** Show what was pushed to queue and tell the driver if it asked. True when there was something. */
 bool vdev_queue_publish(struct vdev *dev, u16 queue);
 /** Set DEVICE_NEEDS_RESET and tell the driver, if it is live. [VIRTIO 2.1.2] */
 void vdev_need_reset(struct vdev *dev);

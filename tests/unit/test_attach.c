@@ -41,7 +41,7 @@ static int fresh(void **state)
     disks.count = 1;
     memcpy(disks.disk[0].name, "data", 5);
     ramdisk_init(&disks.disk[0].ram, "data", memory, sizeof(memory), false);
-    attach_init(&attach, &disks, 0);
+    attach_init(&attach, &disks);
     poll_init(&loop, 0);
     attach_add_pollers(&attach, &loop);
     return 0;

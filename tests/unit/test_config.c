@@ -61,11 +61,6 @@ static void other_words_are_read(void **state)
     assert_string_equal(cfg.selftest, "stack");
     assert_int_equal(config_parse("spin_us=forever", &cfg, why), ST_OK);
     assert_true(cfg.spin_ns == UINT64_MAX);
-    assert_true(cfg.irq_hold_ns > 0 && cfg.irq_hold_ns <= UINT64_C(10000000));
-    assert_int_equal(config_parse("irq_hold_us=10000", &cfg, why), ST_OK);
-    assert_int_equal(cfg.irq_hold_ns, 10000000);
-    assert_int_equal(config_parse("irq_hold_us=0", &cfg, why), ST_OK);
-    assert_int_equal(cfg.irq_hold_ns, 0);
     assert_int_equal(config_parse("spin_us=0", &cfg, why), ST_OK);
     assert_int_equal(cfg.spin_ns, 0);
 }
@@ -103,7 +98,6 @@ static void bad_numbers_are_refused(void **state)
     expect_refused("disk=a,size=18446744073709551615G", "size=");
     expect_refused("disk=a,initrd,offset=1", "offset=");
     expect_refused("disk=a,offset=1K,size=1K", "offset= needs initrd");
-    expect_refused("irq_hold_us=10001", "at most 10000");
     expect_refused("spin_us=18446744073709551615", "spin_us=");
 }
 

@@ -7,7 +7,6 @@
  */
 #include <string.h>
 
-#include "tests/fake/port_host.h"
 #include "tests/fake/rig_vblk.h"
 
 static void many_requests_with_a_slow_and_disorderly_medium(void **state)
@@ -39,63 +38,6 @@ static void many_requests_with_a_slow_and_disorderly_medium(void **state)
         }
         assert_int_equal(seen, BIT32(20) - 1);
     }
-}
-
-/** Offer count reads; the device submits them in one turn and completes them in the next. */
-static void offer_and_poll(u32 count)
-{
-    struct driver_blk blk;
-
-    b.drv.free = ARENA_BASE + KIB(128);
-    for (u32 i = 0; i < count; i++) {
-        driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, i, 512);
-        driver_blk_offer(&b.drv, &blk, true);
-    }
-    (void)vblk_poll(&b.vb, 100);
-    (void)vblk_poll(&b.vb, 100);
-}
-
-static void the_interrupt_of_a_deep_queue_waits_for_company_and_no_longer(void **state)
-{
-    u16 used;
-
-    (void)state;
-    bench_done(&b);
-    bench_init(&b, &(struct bench_setup){.size = 64});
-    b.vb.vdev.irq_hold_ns = 50000;
-    offer_and_poll(8); /* one interrupt for eight: the next ones wait for six */
-    assert_int_equal(b.drv.irqs, 1);
-    used = driver_used_idx(&b.drv);
-    driver_used_event(&b.drv, used);
-    offer_and_poll(3);
-    assert_int_equal((u16)(driver_used_idx(&b.drv) - used), 3); /* shown at once all the same */
-    assert_int_equal(b.drv.irqs, 1);
-    assert_true(vdev_irq_held(&b.vb.vdev) && !vdev_idle(&b.vb.vdev));
-    port_host_now_ns += 49999;
-    (void)vblk_poll(&b.vb, 100);
-    assert_int_equal(b.drv.irqs, 1);
-    port_host_now_ns += 1;
-    (void)vblk_poll(&b.vb, 100);
-    assert_int_equal(b.drv.irqs, 2);
-    assert_true(vdev_idle(&b.vb.vdev));
-}
-
-static void a_held_interrupt_is_forgotten_with_the_ring(void **state)
-{
-    (void)state;
-    bench_done(&b);
-    bench_init(&b, &(struct bench_setup){.size = 64});
-    b.vb.vdev.irq_hold_ns = 50000;
-    offer_and_poll(8);
-    driver_used_event(&b.drv, driver_used_idx(&b.drv));
-    offer_and_poll(1);
-    assert_true(vdev_irq_held(&b.vb.vdev));
-    driver_set(&b.drv, REG_STATUS, 0);
-    assert_true(vdev_idle(&b.vb.vdev));
-    driver_start(&b.drv, BIT64(VIRTIO_F_EVENT_IDX), 8);
-    b.drv.irqs = 0;
-    offer_and_poll(1);
-    assert_int_equal(b.drv.irqs, 1); /* depth 1 until the new driver proves more */
 }
 
 static void an_empty_pool_is_backpressure(void **state)
@@ -418,8 +360,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         VBLK_TEST(many_requests_with_a_slow_and_disorderly_medium),
-        VBLK_TEST(the_interrupt_of_a_deep_queue_waits_for_company_and_no_longer),
-        VBLK_TEST(a_held_interrupt_is_forgotten_with_the_ring),
         VBLK_TEST(an_empty_pool_is_backpressure),
         VBLK_TEST(a_chain_that_never_fits_the_windows_is_returned),
         VBLK_TEST(a_chain_that_waits_for_a_window_gets_it),
