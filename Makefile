@@ -16,8 +16,8 @@ ENGINE_SRCS := \
 	drivers/xen/gnttab.c drivers/xen/extregion.c drivers/xen/gmem_foreign.c drivers/xen/ioreq.c \
 	drivers/xen/xs_wire.c drivers/xen/xs.c \
 	drivers/xen/backend.c drivers/xen/backend_keys.c drivers/xen/backend_scan.c \
-	virtio/gmem.c virtio/virtq.c virtio/vdev.c virtio/vmmio.c \
-	virtio/vblk.c virtio/vblk_rare.c virtio/vblk_device.c \
+	virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vdev.c virtio/vmmio.c \
+	virtio/vblk.c virtio/vblk_quick.c virtio/vblk_rare.c virtio/vblk_device.c \
 	blk/bdev.c blk/ramdisk.c
 
 # Cards: part of every hosted build, and compiled for arm64 by `make check`; not in the image yet.
@@ -34,8 +34,8 @@ TARGET_ONLY_SRCS := \
 IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
 
 # On a request's way: compiled for speed. The rest of the image is compiled for size.
-FAST_SRCS := virtio/gmem.c virtio/virtq.c virtio/vblk.c $(filter blk/%,$(ENGINE_SRCS)) \
-	start/poll.c start/port_arm64.c
+FAST_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vblk.c virtio/vblk_quick.c \
+	$(filter blk/%,$(ENGINE_SRCS)) start/poll.c start/port_arm64.c
 
 # The fake machine, the fake Xen and the fake guest that hosted tests link.
 FAKE_SRCS := $(wildcard tests/fake/*.c tests/model/*.c)

@@ -48,6 +48,10 @@ struct bdev {
     const char *name; /* for messages; NUL-terminated, static */
     struct bdev_info info;
     u32 in_flight;
+    /* The content itself, when copying from or to it is all that a read or write takes; NULL: ask
+     * submit(). A front end may then move up to memory_max bytes at once by itself. */
+    u8 *memory;
+    u32 memory_max;
     /* counters since start */
     u64 requests[BLK_OP_COUNT];
     u64 errors;
@@ -62,6 +66,28 @@ void bdev_init(struct bdev *dev, const struct bdev_ops *ops, const char *name,
  * its done list when it is finished. Anything else: it is finished now, with this status.
  */
 enum status bdev_submit(struct bdev *dev, struct blk_req *req);
+
+/**
+ * Our pointer to the content [sector, sector + bytes), to be copied now and counted by
+ * bdev_moved(). NULL when a request is needed for it: it is not memory, too long, or not what the
+ * disk serves.
+ */
+static inline u8 *bdev_memory(const struct bdev *dev, u64 sector, u32 bytes)
+{
+    u64 count = bytes / SECTOR_BYTES, sectors = dev->info.sectors;
+
+    if (((bytes | sector * SECTOR_BYTES) & (dev->info.logical_block_bytes - 1u)) != 0 ||
+        bytes - 1 >= dev->memory_max || count > sectors || sector > sectors - count) {
+        return NULL;
+    }
+    return dev->memory + sector * SECTOR_BYTES;
+}
+
+/** count requests were served through bdev_memory(). */
+static inline void bdev_moved(struct bdev *dev, enum blk_op op, u32 count)
+{
+    dev->requests[op] += count;
+}
 
 /** For implementations: req was in flight and is finished; puts it on its done list. */
 void bdev_done(struct bdev *dev, struct blk_req *req, enum status status);

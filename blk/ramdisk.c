@@ -151,4 +151,6 @@ void ramdisk_init(struct ramdisk *disk, const char *name, void *base, u64 bytes,
     disk->queue_tail = &disk->queue;
     queue_rewind(disk);
     bdev_init(&disk->bdev, &ramdisk_ops, name, &info);
+    disk->bdev.memory = disk->base;
+    disk->bdev.memory_max = RAMDISK_SLICE_BYTES;
 }

@@ -30,9 +30,7 @@ INDIRECT = [
     ("virtio/gmem.c", ["foreign_find"]),
     ("virtio/vdev.c", ["vblk_start", "vblk_stopped", "vmmio_raise"]),
     ("vmmio_raise", ["device_irq"]),
-    ("interrupt_ack_write", ["device_irq"]),
-    ("virtio/vmmio.c", ["device_features_*write", "driver_features_*write", "queue_*_write",
-                        "interrupt_ack_write", "status_write"]),
+    ("virtio/vmmio.c", ["device_irq"]),
     ("blk/bdev.c", ["ramdisk_submit", "ramdisk_poll", "ramdisk_cancel"]),
     # The C library formats into a buffer only.
     ("*vfprintf", ["__file_str_put"]),

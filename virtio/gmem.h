@@ -45,13 +45,13 @@ struct gmem_ops {
                         struct gmem_hit *run);
 };
 
-/** A run that answered, kept inline: four loads decide and translate. */
+/** A run that answered, kept inline: two loads decide and translate. */
 struct gmem_line {
     u64 first;
-    u32 bytes; /* 0: empty */
-    u32 tag;
     u8 *base;
     u64 bus;
+    u32 bytes; /* 0: empty */
+    u32 tag;
 };
 
 #define GMEM_LINES 16 /* per direction: 32 MiB of windows before two of them share a place */
@@ -93,11 +93,10 @@ static inline u8 *gmem_peek(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir 
 {
     const struct gmem_line *line = gmem_line(gm, addr, dir);
     u64 offset = addr - line->first;
+    u32 run = line->bytes;
+    u8 *base = line->base;
 
-    if (bytes > line->bytes || offset > line->bytes - bytes) {
-        return NULL;
-    }
-    return line->base + offset;
+    return bytes <= run && offset <= run - bytes ? base + offset : NULL;
 }
 
 /** The same for one line, as a span. */

@@ -319,10 +319,21 @@ static u32 queue_poll(struct vblk *vb, u16 queue, u32 budget)
     struct virtq *vq = &vb->vdev.queue[queue].vq;
     u32 work = 0;
 
+    if (virtq_seen(vq) == 0 && !virtq_look(vq)) {
+        return 0;
+    }
     while (work < budget) {
         struct vblk_req *vr = vb->pool->free;
+        u32 quick = vblk_quick(vb, vq, budget - work);
         enum status st;
 
+        if (quick > 0) {
+            work += quick;
+            if (virtq_seen(vq) == 0) {
+                break; /* show these before looking for more */
+            }
+            continue;
+        }
         if (!vr) {
             vb->no_slot++;
             break;

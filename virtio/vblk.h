@@ -51,6 +51,7 @@ struct vblk {
     struct blk_done done;
     bool read_only;
     bool write_through; /* a write is flushed before it is completed [VIRTIO 5.2.6.2] */
+    u32 quick_type_max; /* vblk_quick() takes types up to this: IN, or OUT too */
     u32 in_flight;
     u16 queue_next; /* round robin start */
     struct vblk_config config;
@@ -82,11 +83,15 @@ void vblk_init(struct vblk *vb, const struct vblk_init *init);
 /** Nothing to do for vblk_poll(): the idle turn. */
 static inline bool vblk_idle(const struct vblk *vb)
 {
-    for (u32 q = 0; q < vb->vdev.queue_count; q++) {
-        if (virtq_waiting(&vb->vdev.queue[q].vq)) {
+    const struct vdev_queue *queue = vb->vdev.queue;
+    u32 left = vb->vdev.queue_count; /* never 0 */
+
+    do {
+        if (virtq_waiting(&queue->vq)) {
             return false;
         }
-    }
+        queue++;
+    } while (--left > 0);
     return vb->in_flight == 0;
 }
 
@@ -102,6 +107,12 @@ static inline u32 vblk_poll(struct vblk *vb, u32 budget)
 {
     return vblk_idle(vb) ? 0 : vblk_work(vb, budget);
 }
+
+/**
+ * Serve the leading requests of the queue that are read or written by nothing but a copy
+ * (vblk_quick.c). Returns the units done; 0 when the next one is not of that kind.
+ */
+u32 vblk_quick(struct vblk *vb, struct virtq *vq, u32 budget);
 
 /** Ask for kicks. Returns true when there is work already. */
 static inline bool vblk_arm(struct vblk *vb)

@@ -14,6 +14,7 @@ static void vblk_start(struct vdev *dev)
     /* Without FLUSH the driver has no way to ask for stability: each write is stable when it is
      * completed. [VIRTIO 5.2.6.2] */
     vb->write_through = !vdev_has(dev, VIRTIO_BLK_F_FLUSH) && vb->bdev->info.write_cache;
+    vb->quick_type_max = vb->read_only || vb->write_through ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT;
 }
 
 /** Rings were stopped: what is in flight from them has nobody to go to. */

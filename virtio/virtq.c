@@ -16,17 +16,14 @@
 
 #include "start/base/arith.h"
 #include "start/port.h"
-#include "virtio/virtq_layout.h"
+#include "virtio/virtq_walk.h"
 
-/** avail_event is parked half a turn of the index ahead; moved on when half of that is used up. */
+/** avail_event is parked about half a turn of the index ahead, and moved on in steps. */
 #define VQ_PARK_AHEAD 0x8000
-#define VQ_PARK_MOVE  0x4000
+#define VQ_PARK_STEP  0x4000
 
-/** A flag of a descriptor in its second word. */
-#define DESC_WORD(flag) ((u64)(flag) << 32)
-
-STATIC_CHECK(VQ_SIZE_MAX <= VQ_PARK_MOVE, "a driver must not reach the parked index in one batch");
-STATIC_CHECK(VQ_DESC_BYTES_MAX > WINDOW_BYTES, "a longer buffer is never borrowed whole");
+STATIC_CHECK(VQ_SIZE_MAX <= VQ_PARK_AHEAD - VQ_PARK_STEP,
+             "a driver must not reach the parked index in one batch");
 
 COLD void virtq_init(struct virtq *vq, const char *name)
 {
@@ -47,6 +44,7 @@ static COLD void vq_blind(struct virtq *vq)
 {
     vq->idle_idx = vq->next;
     vq->avail_seen = vq->next;
+    vq->quick_size = 0;
     vq->avail_idx = (const u8 *)&vq->idle_idx;
 }
 
@@ -169,6 +167,10 @@ COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct vi
         return st;
     }
     vq->mask = (u16)(setup->size - 1);
+    vq->quick_size = vq->desc_flat && setup->size >= 3 && vq->avail.base[0] == vq->avail.base[1] &&
+                             vq->used.base[0] == vq->used.base[1]
+                         ? setup->size
+                         : 0;
     vq->indirect = setup->indirect;
     vq->event_idx = setup->event_idx;
     vq->avail_idx = part_at(&vq->avail, VIRTQ_AVAIL_IDX);
@@ -177,6 +179,8 @@ COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct vi
     vq->used_idx = part_at(&vq->used, VIRTQ_USED_IDX);
     vq->used_flags = part_at(&vq->used, VIRTQ_USED_FLAGS);
     vq->avail_event = part_at(&vq->used, VIRTQ_USED_AVAIL_EVENT(setup->size));
+    vq->park_at[0] = (u8 *)&vq->kick_parked;
+    vq->park_at[1] = vq->avail_event;
     vq->next = vq->avail_seen = setup->first_idx;
     vq->used_next = vq->used_shown = vq->irq_from = setup->first_idx;
     vq->journal = setup->journal;
@@ -316,10 +320,29 @@ bool virtq_wants_irq(struct virtq *vq)
 
 /* --- kicks ------------------------------------------------------------------------------------ */
 
+/** Where avail_event is parked while next is as it is: ahead, and moved in steps. */
+static inline u16 park_index(const struct virtq *vq)
+{
+    return (u16)((vq->next & ~(VQ_PARK_STEP - 1u)) + VQ_PARK_AHEAD);
+}
+
 static COLD void kick_park(struct virtq *vq)
 {
-    vq->kick_parked = (u16)(vq->next + VQ_PARK_AHEAD);
+    vq->kick_parked = park_index(vq);
     store_u16(vq->avail_event, vq->kick_parked);
+}
+
+/**
+ * Move the parked index on when it is time. Without a branch: every batch costs the same. While
+ * it stays it is not written, for the driver's CPU would lose the line.
+ */
+static inline void kick_park_on(struct virtq *vq)
+{
+    u16 parked = park_index(vq);
+    u32 moved = parked != vq->kick_parked;
+
+    store_u16(vq->park_at[moved & vq->event_idx & !vq->kicks_on], parked);
+    vq->kick_parked = parked;
 }
 
 void virtq_kick_disable(struct virtq *vq)
@@ -366,7 +389,7 @@ static COLD enum status vq_drop(struct virtq *vq, u16 head, const char *why, u64
 }
 
 /** Look at avail.idx. ST_OK; ST_AGAIN when nothing waits; ST_GUEST when it makes no sense. */
-static __attribute__((noinline)) enum status avail_look(struct virtq *vq)
+static enum status avail_look(struct virtq *vq)
 {
     u16 idx = load_acquire_u16(vq->avail_idx); /* read once per batch */
 
@@ -380,11 +403,13 @@ static __attribute__((noinline)) enum status avail_look(struct virtq *vq)
     if (virtq_has_journal(vq)) {
         take_journalled(vq, idx);
     }
-    if (!vq->kicks_on && vq->event_idx &&
-        (u16)(vq->kick_parked - vq->next) < VQ_PARK_AHEAD - VQ_PARK_MOVE) {
-        kick_park(vq);
-    }
+    kick_park_on(vq);
     return ST_OK;
+}
+
+bool virtq_look(struct virtq *vq)
+{
+    return avail_look(vq) == ST_OK;
 }
 
 /** The head at next: ST_OK, ST_AGAIN when nothing waits, ST_GUEST when the ring makes no sense. */
@@ -407,200 +432,6 @@ static inline enum status head_at_next(struct virtq *vq, u32 *head)
     return ST_OK;
 }
 
-/** The walk ends here: the chain is malformed. */
-static COLD enum status malformed(struct virtq *vq, const char *why, u64 value)
-{
-    vq->walk.why = why;
-    vq->walk.value = value;
-    return ST_PROTO;
-}
-
-/** Before anything may be mapped: borrowed spans become held ones. */
-static COLD void hold_so_far(struct virtq *vq, struct vq_chain *chain, u32 count)
-{
-    gmem_hold(vq->gm, &chain->span[chain->held], count - chain->held);
-    chain->held = (u16)count;
-}
-
-/**
- * The slow way to an entry of a table: copied, once, to vq->walk.entry. NULL, with walk.status,
- * when that cannot be done.
- */
-static COLD const u8 *entry_copy(struct virtq *vq, struct vq_chain *chain, u32 count, u32 index)
-{
-    u64 addr = vq->walk.table + index * sizeof(struct virtq_desc);
-    enum status st;
-
-    hold_so_far(vq, chain, count);
-    st = gmem_copy_in(vq->gm, vq->walk.entry, (gpa_t){addr}, sizeof(vq->walk.entry));
-    if (st == ST_OK) {
-        return (const u8 *)vq->walk.entry;
-    }
-    vq->walk.status = ST_AGAIN;
-    if (st != ST_AGAIN) {
-        vq->walk.status = malformed(vq, "a descriptor table is not in guest memory", addr);
-    }
-    return NULL;
-}
-
-/** The walk goes on in the table that a descriptor names. [VIRTIO 2.7.5.3] */
-static inline enum status walk_into_table(struct virtq *vq, u64 addr, u64 word, bool in_table)
-{
-    u32 bytes = VIRTQ_DESC_LEN(word);
-    const u8 *flat;
-
-    if (!vq->indirect) {
-        return malformed(vq, "an indirect descriptor, which was not negotiated", addr);
-    }
-    if (in_table) {
-        return malformed(vq, "an indirect descriptor inside an indirect table", addr);
-    }
-    if (VIRTQ_DESC_FLAGS(word) & VIRTQ_DESC_F_NEXT) {
-        return malformed(vq, "a descriptor that is indirect and has a next one", addr);
-    }
-    if (bytes == 0 || bytes % sizeof(struct virtq_desc) != 0) {
-        return malformed(vq, "the length of an indirect table is no multiple of 16", bytes);
-    }
-    if (addr + (bytes - 1) < addr) {
-        return malformed(vq, "an indirect table wraps around the address space", addr);
-    }
-    flat = gmem_peek(vq->gm, addr, bytes, GMEM_READ);
-    vq->walk.flat = is_aligned((uintptr_t)flat, sizeof(u64)) ? flat : NULL;
-    vq->walk.table = addr;
-    vq->walk.entries = bytes / (u32)sizeof(struct virtq_desc);
-    return ST_OK;
-}
-
-static COLD u32 hole_append(struct vq_chain *chain, u32 count, u32 bytes)
-{
-    chain->flaws |= VQ_FLAW_HOLE;
-    chain->span[count] = (struct span){.base = NULL, .bytes = bytes};
-    chain->held = (u16)(count + 1);
-    return count + 1;
-}
-
-/** No room for all spans: keep the beginning, and always the last byte. */
-static COLD u32 span_append_cut(struct virtq *vq, struct vq_chain *chain, u32 count, u64 last,
-                                enum gmem_dir dir)
-{
-    enum status st;
-
-    chain->flaws |= VQ_FLAW_CUT;
-    if (count == VQ_SPAN_MAX) {
-        gmem_release(vq->gm, &chain->span[--count], 1);
-        chain->held--;
-    }
-    st = gmem_span(vq->gm, (gpa_t){last}, 1, dir, chain->span, VQ_SPAN_MAX, &count);
-    if (st == ST_AGAIN) {
-        return 0;
-    }
-    if (st != ST_OK) {
-        return hole_append(chain, count, 1);
-    }
-    chain->held = (u16)count;
-    return count;
-}
-
-/**
- * The slow way to append the spans of a descriptor's buffer. Returns the new count, 0 when no
- * window is free. Something may have been mapped: what is only borrowed may be gone.
- */
-static COLD u32 span_append(struct virtq *vq, struct vq_chain *chain, u32 count, u64 addr,
-                            u32 bytes, enum gmem_dir dir)
-{
-    enum status st = ST_GUEST;
-
-    hold_so_far(vq, chain, count);
-    if (bytes <= VQ_DESC_BYTES_MAX) {
-        st = gmem_span(vq->gm, (gpa_t){addr}, bytes, dir, chain->span, VQ_SPAN_MAX, &count);
-    }
-    if (st == ST_OK) {
-        chain->held = (u16)count;
-        return count;
-    }
-    if (st == ST_AGAIN) {
-        return 0;
-    }
-    if (st == ST_FULL || count == VQ_SPAN_MAX) {
-        return span_append_cut(vq, chain, count, addr + (bytes - 1), dir);
-    }
-    return hole_append(chain, count, bytes);
-}
-
-/** How far the walk is; lives in registers. */
-struct walk {
-    const u8 *table; /* where descriptors are read; NULL: entry by entry through gmem */
-    const struct gmem_line *lines;
-    u32 entries; /* of the table */
-    u32 left;    /* descriptors the chain may still have */
-    u32 count;   /* spans so far */
-    u32 read_count;
-    u64 read_bytes;
-    u64 bytes;     /* of the direction the walk is in */
-    u64 direction; /* DESC_WORD(VIRTQ_DESC_F_WRITE) once a writable descriptor was seen */
-    bool in_table; /* in the indirect one */
-};
-
-/** The readable part ends here. */
-static inline void walk_turn(struct virtq *vq, struct walk *w)
-{
-    w->direction = DESC_WORD(VIRTQ_DESC_F_WRITE);
-    w->lines = vq->gm->line[GMEM_WRITE];
-    w->read_count = w->count;
-    w->read_bytes = w->bytes;
-    w->bytes = 0;
-}
-
-/** Add one descriptor to the chain. ST_OK; ST_PROTO; ST_AGAIN when no window is free. */
-static inline enum status walk_desc(struct virtq *vq, struct vq_chain *chain, struct walk *w,
-                                    u64 addr, u64 word)
-{
-    u32 len = VIRTQ_DESC_LEN(word);
-
-    if (w->left-- == 0) {
-        return malformed(vq, "a chain is longer than the queue", chain->head);
-    }
-    if ((word ^ w->direction) & DESC_WORD(VIRTQ_DESC_F_WRITE)) {
-        if (w->direction) {
-            return malformed(vq, "a device-readable descriptor follows a writable one", addr);
-        }
-        walk_turn(vq, w);
-    }
-    w->bytes += len;
-    if (len == 0) { /* adds nothing */
-        return ST_OK;
-    }
-    if (__builtin_expect(w->count < VQ_SPAN_MAX, 1) &&
-        __builtin_expect(gmem_line_borrow(&w->lines[addr / WINDOW_BYTES % GMEM_LINES], addr, len,
-                                          &chain->span[w->count]),
-                         1)) {
-        w->count++;
-        return ST_OK;
-    }
-    w->count = span_append(vq, chain, w->count, addr, len, w->direction ? GMEM_WRITE : GMEM_READ);
-    w->table = w->in_table ? NULL : w->table; /* it was only borrowed */
-    return w->count > 0 ? ST_OK : ST_AGAIN;
-}
-
-/** Sort out which spans are readable. */
-static inline void walk_finish(struct virtq *vq, struct vq_chain *chain, struct walk *w)
-{
-    if (!w->direction) {
-        walk_turn(vq, w);
-    }
-    if (__builtin_expect(chain->held > 0, 0)) {
-        hold_so_far(vq, chain, w->count);
-        if ((chain->flaws & VQ_FLAW_CUT) && w->bytes > 0 && w->read_count == w->count) {
-            w->read_count--; /* the last span was taken over by a writable one */
-        }
-    }
-    chain->read_bytes = w->read_bytes;
-    chain->write_bytes = w->bytes;
-    chain->read_count = (u16)w->read_count;
-    chain->write_count = (u16)(w->count - w->read_count);
-    chain->desc_count = (u16)(vq->mask + 1u - w->left);
-}
-
 /**
  * Follow the chain from head, bounded by counting: a chain has at most as many descriptors as the
  * queue [VIRTIO 2.7.5.3.1]. ST_OK; ST_PROTO when it is malformed; ST_AGAIN when no window is free.
@@ -618,7 +449,7 @@ static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u
     vq->walk.table = vq->desc_addr;
     for (;;) {
         const u8 *at = w.table ? w.table + index * sizeof(struct virtq_desc)
-                               : entry_copy(vq, chain, w.count, index);
+                               : walk_entry_copy(vq, chain, w.count, index);
         enum status st;
         u64 addr, word;
 
@@ -647,7 +478,7 @@ static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u
         }
         index = VIRTQ_DESC_NEXT(word);
         if (index >= w.entries) {
-            return malformed(vq, "next is outside the table", index);
+            return walk_malformed(vq, "next is outside the table", index);
         }
     }
     walk_finish(vq, chain, &w);
@@ -677,7 +508,7 @@ __attribute__((noinline)) enum status virtq_pop(struct virtq *vq, struct vq_chai
 
 COLD void virtq_hold(struct virtq *vq, struct vq_chain *chain)
 {
-    hold_so_far(vq, chain, (u32)chain->read_count + chain->write_count);
+    walk_hold(vq, chain, (u32)chain->read_count + chain->write_count);
 }
 
 COLD void virtq_drop_next(struct virtq *vq)

@@ -138,6 +138,7 @@ struct virtq {
     u16 complaints;
     struct gmem *gm;
     const u8 *desc_flat; /* NULL: the table lies in two runs */
+    u32 quick_size;      /* size, when virtq_quick.h can serve the queue; else 0 */
     u64 desc_addr;
     struct virtq_part avail, used;
     struct virtq_journal *journal;
@@ -146,6 +147,7 @@ struct virtq {
     u8 *used_idx;
     const u8 *used_event, *avail_flags;
     u8 *avail_event, *used_flags;
+    u8 *park_at[2]; /* where the parked index is stored when it stays: here; when it moves: there */
     u64 busy[VQ_SIZE_MAX / 64]; /* heads in flight */
     struct span pin[6];         /* holds the parts in place */
     u32 pin_count;
@@ -177,6 +179,18 @@ enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct virtq_s
  * before.
  */
 void virtq_reset(struct virtq *vq);
+
+/**
+ * All chains seen so far were taken: look at the ring for more. False when nothing waits, and when
+ * the ring makes no sense: the queue is VQ_BROKEN then.
+ */
+bool virtq_look(struct virtq *vq);
+
+/** How many chains virtq_pop() can take before it has to look at the ring again. */
+static inline u16 virtq_seen(const struct virtq *vq)
+{
+    return (u16)(vq->avail_seen - vq->next);
+}
 
 /**
  * Take the next chain. ST_OK; ST_AGAIN when there is none; ST_PROTO when one was malformed and has

@@ -25,7 +25,7 @@ void bench_init(struct bench *b, const struct bench_setup *setup)
     bdev_faulty_init(&b->faulty, &b->ram.bdev, setup->write_cache, 1);
     vblk_pool_init(&b->pool);
     vblk_init(&b->vb, &(struct vblk_init){
-                          .bdev = &b->faulty.bdev,
+                          .bdev = setup->direct ? &b->ram.bdev : &b->faulty.bdev,
                           .gm = &b->arena.gm,
                           .pool = &b->pool,
                           .name = "bench",

@@ -17,6 +17,7 @@ struct bench_setup {
     u64 features; /* 0: everything offered */
     u32 size;     /* of the queue; 0: 64 */
     bool read_only;
+    bool direct; /* the ramdisk itself, without the faulty medium in front of it */
     bool write_cache;
     u32 logical_block_bytes; /* 0: 512 */
     u32 windows;             /* 0: 4 */
