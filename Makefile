@@ -23,7 +23,7 @@ ENGINE_SRCS := \
 # Cards: part of every hosted build, and compiled for arm64 by `make check`; not in the image yet.
 MMC_SRCS := drivers/mmc/adma2.c drivers/mmc/sdhci.c drivers/mmc/sdhci_request.c \
 	drivers/mmc/sdhci_quirks.c drivers/mmc/mmc.c drivers/mmc/mmc_sd.c drivers/mmc/mmc_emmc.c \
-	drivers/mmc/mmc_io.c
+	drivers/mmc/mmc_io.c drivers/mmc/mmc_bdev.c
 
 # Only on the machine itself: kept short, and shrinking.
 TARGET_ONLY_SRCS := \

@@ -39,6 +39,7 @@ struct mmc_io {
     u64 sector, sectors;
     const struct span *spans; /* of READ and WRITE */
     u32 span_count;
+    bool by_port; /* the processor moves the data */
 };
 
 enum mmc_state { MMC_ABSENT, MMC_IDENTIFYING, MMC_READY, MMC_WORKING, MMC_RECOVERING };
@@ -119,3 +120,11 @@ enum status mmc_poll(struct mmc_card *card);
 
 /** "SDR104" and so on. */
 const char *mmc_timing_name(enum mmc_timing timing);
+
+/**
+ * Read sectors by the controller's DMA into poisoned memory, and once more through the buffer port,
+ * and compare; where they differ, or the DMA fails, the processor moves all data from now on. dma
+ * and port are of the same length, whole sectors. At start only: it polls until it is done. Returns
+ * true when the DMA works. Only in READY.
+ */
+bool mmc_dma_try(struct mmc_card *card, const struct span *dma, const struct span *port);

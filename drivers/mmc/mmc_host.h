@@ -100,6 +100,8 @@ struct mmc_host_ops {
     enum status (*tune)(struct mmc_host *host, u32 index);
     /** Bring the bus to its state after power-on, card unpowered. */
     enum status (*reset)(struct mmc_host *host);
+    /** From the next request on the processor moves the data: this machine's DMA does not work. */
+    void (*port_only)(struct mmc_host *host);
     /** Advance the job: ST_AGAIN, or its end. Without a job ST_OK. */
     enum status (*poll)(struct mmc_host *host);
     /** A card is in the slot and the controller answers. One read. */

@@ -5,8 +5,12 @@
  * A write ends with CMD13: errors of programming are told by the next response only, so before it
  * nothing is acknowledged [SD-PHY 4.10.1].
  */
+#include <string.h>
+
 #include "drivers/mmc/mmc_parts.h"
 #include "start/base/check.h"
+#include "start/base/limits.h"
+#include "start/base/log.h"
 #include "start/port.h"
 
 static u32 address(const struct mmc_card *card, u64 sector)
@@ -40,6 +44,7 @@ static enum status transfer(struct mmc_card *card)
         .blocks = (u32)io->sectors,
         .spans = io->spans,
         .span_count = io->span_count,
+        .by_port = io->by_port,
     };
     st = card->host->ops->start(card->host, &card->req);
     card->on_bus = st == ST_AGAIN;
@@ -243,4 +248,42 @@ static const struct mmc_step recover_steps[] = {
 void mmc_recover_begin(struct mmc_card *card)
 {
     MMC_TABLE(card, recover_steps);
+}
+
+/* --- the trial of DMA
+ * ------------------------------------------------------------------------------------ */
+static enum status read_now(struct mmc_card *card, const struct span *span, bool by_port)
+{
+    const struct mmc_io io = {.op = MMC_READ,
+                              .sectors = span->bytes / SECTOR_BYTES,
+                              .spans = span,
+                              .span_count = 1,
+                              .by_port = by_port};
+    enum status st;
+
+    mmc_start(card, &io);
+    while ((st = mmc_poll(card)) == ST_AGAIN) { /* every step of it has its own deadline */
+        port_relax();
+    }
+    return st;
+}
+
+/** The poison differs in every byte from what is to be read, whatever the medium holds. */
+bool mmc_dma_try(struct mmc_card *card, const struct span *dma, const struct span *port)
+{
+    CHECK(dma->bytes == port->bytes && card->state == MMC_READY);
+    if (card->host->caps.span_max == 0 || read_now(card, port, true) != ST_OK) {
+        return card->host->caps.span_max != 0;
+    }
+    for (u32 i = 0; i < dma->bytes; i++) {
+        dma->base[i] = (u8)~port->base[i];
+    }
+    if (read_now(card, dma, false) == ST_OK && memcmp(dma->base, port->base, dma->bytes) == 0) {
+        return true;
+    }
+    log_warn("%s: what the controller's DMA reads is not where it should be: the processor moves "
+             "the data; see that bus addresses are those of this domain's memory",
+             card->name);
+    card->host->ops->port_only(card->host);
+    return false;
 }

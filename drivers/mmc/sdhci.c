@@ -146,6 +146,9 @@ static void dma_choose(struct sdhci *s)
     }
     /* A read into a part of a line would fight with whoever writes the rest of it. */
     caps->span_align = s->config.coherent ? ADMA2_ALIGN : dma_line_bytes();
+    if (s->dma == SDHCI_SDMA) {
+        caps->span_align = 512; /* it stops at boundaries between blocks only */
+    }
 }
 
 static enum status reset_poll(struct sdhci *s)
@@ -500,6 +503,15 @@ static bool sdhci_present(struct mmc_host *host)
     return !sdhci_gone(present) && (host->caps.embedded || (present & SDHCI_PRESENT_CARD));
 }
 
+static void sdhci_port_only(struct mmc_host *host)
+{
+    struct sdhci *s = sdhci_of(host);
+
+    CHECK(s->state == SDHCI_IDLE);
+    s->config.dma = false;
+    dma_choose(s);
+}
+
 static bool sdhci_writable(struct mmc_host *host)
 {
     u32 present = sdhci_read(sdhci_of(host), SDHCI_PRESENT); /* read once */
@@ -513,6 +525,7 @@ static const struct mmc_host_ops sdhci_ops = {
     .switch_1v8 = sdhci_switch_1v8,
     .tune = sdhci_tune,
     .reset = sdhci_reset_start,
+    .port_only = sdhci_port_only,
     .poll = sdhci_poll,
     .present = sdhci_present,
     .writable = sdhci_writable,

@@ -20,7 +20,7 @@
 #define SDHCI_VOLTAGE_NS  UINT64_C(5000000) /* [SD-PHY 4.2.4.2] 5 ms without a clock */
 #define SDHCI_LEVELS_NS   UINT64_C(1000000) /* and 1 ms with one */
 #define SDHCI_LOOK_MIN_NS UINT64_C(1000)    /* between two looks */
-#define SDHCI_LOOK_MAX_NS UINT64_C(20000)
+#define SDHCI_LOOK_MAX_NS UINT64_C(100000)
 
 static inline u32 sdhci_read(const struct sdhci *s, u32 reg)
 {

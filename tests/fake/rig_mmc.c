@@ -30,10 +30,14 @@ void rig_mmc_pattern(u8 *to, u64 sector, u64 sectors, u32 seed)
     }
 }
 
+static usize arena_bytes(const struct rig_mmc_setup *setup)
+{
+    return setup->arena_bytes ? setup->arena_bytes : RIG_MMC_ARENA_BYTES;
+}
+
 enum status rig_mmc_driver(struct rig_mmc *rig, const struct rig_mmc_setup *setup)
 {
-    struct span table =
-        rig_mmc_span(RIG_MMC_ARENA_BYTES - RIG_MMC_TABLE_BYTES, RIG_MMC_TABLE_BYTES);
+    struct span table = rig_mmc_span(arena_bytes(setup) - RIG_MMC_TABLE_BYTES, RIG_MMC_TABLE_BYTES);
     const struct sdhci_config config = {
         .name = "rig",
         .base = RIG_MMC_BASE,
@@ -56,7 +60,7 @@ void rig_mmc_init(struct rig_mmc *rig, const struct rig_mmc_setup *setup)
     memset(rig, 0, sizeof(*rig));
     port_host_now_ns = 5000000;
     mmio_host_reset();
-    dma_host_init(setup->bus ? setup->bus : 0x40000000, RIG_MMC_ARENA_BYTES, setup->coherent,
+    dma_host_init(setup->bus ? setup->bus : 0x40000000, arena_bytes(setup), setup->coherent,
                   &rig->log);
     rig->image = malloc(sectors * 512);
     rig->stable = malloc(sectors * 512);

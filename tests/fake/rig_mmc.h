@@ -26,7 +26,8 @@ struct rig_mmc_setup {
     bool no_dma;
     bool no_adma; /* the controller has SDMA only */
     bool coherent;
-    u64 sectors; /* 0: RIG_MMC_SECTORS */
+    u64 sectors;       /* 0: RIG_MMC_SECTORS */
+    usize arena_bytes; /* 0: RIG_MMC_ARENA_BYTES */
 };
 
 struct rig_mmc {

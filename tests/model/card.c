@@ -560,8 +560,8 @@ static void command_context(struct card_model *card, u32 index, u64 now_ns)
         protocol_complain(card->log, "CMD%u at %u Hz: identification runs at 400 kHz", index,
                           card->bus.clock_hz);
     }
-    if (card->count_armed && index != 18 && index != 25 && index != 13) {
-        protocol_complain(card->log, "CMD23 and then CMD%u", index);
+    if (index != 18 && index != 25 && index != 17 && index != 24 && index != 13) {
+        card->count_armed = false; /* it counts for the next command only */
     }
     if (now_ns - card->powered_ns < 1000000) {
         protocol_complain(card->log, "CMD%u less than 1 ms after power", index);

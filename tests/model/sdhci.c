@@ -444,8 +444,9 @@ u64 sdhci_model_read(void *model, u64 offset, u32 width)
     }
     value = word == W_BUFFER ? sdhci_model_port_read(m, width)
                              : register_read(m, word) >> (8 * (offset & 3));
-    if (word == W_STATUS && value == 0) {
-        m->empty_looks++;
+    if (word == W_STATUS) {
+        m->empty_looks += value == m->last_look;
+        m->last_look = value;
     }
     return width == 4 ? value : value & ((1u << (8 * width)) - 1);
 }
@@ -577,6 +578,7 @@ void sdhci_model_write(void *model, u64 offset, u32 width, u64 value)
     advance(m);
     m->writes++;
     m->writes_of[offset / 4]++;
+    m->last_look = 0;
     if (m->dead) {
         return;
     }

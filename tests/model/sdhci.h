@@ -112,6 +112,7 @@ struct sdhci_model {
     bool piece_end;
     u32 tune_count;
     /* what happened */
+    u32 last_look; /* at the status, to tell a look that found nothing new */
     u64 reads, writes, empty_looks, faults_hit, descriptors, dma_bytes, port_bytes;
     u64 reads_of[SDHCI_MODEL_BYTES / 4], writes_of[SDHCI_MODEL_BYTES / 4];
 };

@@ -348,8 +348,8 @@ static void block_from_card(struct sdhci_model *m, u64 now_ns)
 static void block_to_card(struct sdhci_model *m, u64 now_ns)
 {
     enum card_block how = CARD_BLOCK_NONE;
-    bool lost = m->fault.last_lost && m->fault.times > 0 && m->blocks_done + 1 == m->blocks &&
-                m->fault.command == m->command_index;
+    bool lost = m->fault.kind != SDHCI_FAULT_NONE && m->fault.last_lost && m->fault.times > 0 &&
+                m->blocks_done + 1 == m->blocks && m->fault.command == m->command_index;
 
     if (m->dma && !dma_move(m)) {
         return;
