@@ -349,7 +349,8 @@ static void an_area_that_cannot_be_ours_is_refused(void **state)
     (void)state;
     assert_int_equal(vu_inflight_start(&area, 0, SIZE, 5, &journal, &resumed, &why), ST_OK);
     assert_int_equal(vu_inflight_start(&area, 1, SIZE, 5, &journal, &resumed, &why), ST_INVAL);
-    assert_int_equal(vu_inflight_start(&area, 0, 2 * SIZE, 5, &journal, &resumed, &why), ST_INVAL);
+    assert_int_equal(vu_inflight_start(&area, 0, 2 * VQ_SIZE_MAX, 5, &journal, &resumed, &why),
+                     ST_INVAL);
     refused(5 + SIZE + 1); /* a batch longer than the ring */
     refused(4);            /* used.idx went back */
     word = SIZE;           /* the last batch begins outside the table */

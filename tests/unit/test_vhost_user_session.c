@@ -339,6 +339,7 @@ static void rings_of_a_wrong_number_size_or_place_are_refused(void **state)
     assert_int_equal(send_state(VU_SET_VRING_NUM, 0, 0x10000 | RING_SIZE), ST_INVAL);
     assert_int_equal(send_state(VU_SET_VRING_BASE, 0, 0x10000), ST_INVAL);
     assert_int_equal(send_state(VU_SET_VRING_ENABLE, 0, 2), ST_INVAL);
+    assert_int_equal(send_state(VU_SET_VRING_NUM, 0, VQ_SIZE_MAX), ST_OK);
     assert_int_equal(send_state(VU_SET_VRING_NUM, 0, RING_SIZE), ST_OK);
     assert_int_equal(send_fd(VU_SET_VRING_KICK, 0, kick_fd), ST_OK);
     assert_int_equal(ring_addr(USER + DESC, USER + AVAIL, USER + MEM_BYTES), ST_OK);

@@ -44,7 +44,7 @@ static u64 region_bytes(u16 queue_size)
 
 static struct queue_region *region_of(const struct vu_inflight *area, u32 queue)
 {
-    return (struct queue_region *)(void *)(area->base + queue * region_bytes(area->queue_size));
+    return (struct queue_region *)(void *)(area->base + queue * area->region_bytes);
 }
 
 u64 vu_inflight_bytes(u16 queues, u16 queue_size)
@@ -92,7 +92,7 @@ static const char *area_map(struct vu_inflight *area, const struct vu_inflight_d
         .map_bytes = skip + desc->bytes,
         .base = (u8 *)map + skip,
         .queues = desc->queues,
-        .queue_size = desc->queue_size,
+        .region_bytes = align_down(desc->bytes / desc->queues, sizeof(u64)),
     };
     return NULL;
 }
@@ -104,7 +104,8 @@ enum status vu_inflight_create(struct vu_inflight *area, struct vu_inflight_desc
     if (*why) {
         return ST_INVAL;
     }
-    desc->bytes = vu_inflight_bytes(desc->queues, desc->queue_size);
+    /* Whatever size the front end names: QEMU's drivers may choose rings larger than it says. */
+    desc->bytes = vu_inflight_bytes(desc->queues, VQ_SIZE_MAX);
     desc->offset = 0;
     *fd = memfd_create("caisson-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (*fd < 0 || ftruncate(*fd, (off_t)desc->bytes) != 0) {
@@ -276,7 +277,8 @@ enum status vu_inflight_start(const struct vu_inflight *area, u32 queue, u32 siz
     if (!area->map) {
         return ST_OK;
     }
-    if (queue >= area->queues || size > area->queue_size) {
+    if (queue >= area->queues ||
+        sizeof(*region) + size * sizeof(region->desc[0]) > area->region_bytes) {
         *why = "the inflight area was made for fewer or shorter queues";
         return ST_INVAL;
     }
@@ -318,6 +320,6 @@ void vu_inflight_stop(struct vu_inflight_log *log)
 void vu_inflight_wipe(struct vu_inflight *area)
 {
     if (area->map) {
-        memset(area->base, 0, vu_inflight_bytes(area->queues, area->queue_size));
+        memset(area->base, 0, area->queues * area->region_bytes);
     }
 }

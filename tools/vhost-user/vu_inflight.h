@@ -29,7 +29,7 @@ struct vu_inflight {
     u64 map_bytes;
     u8 *base; /* of the area inside map */
     u16 queues;
-    u16 queue_size;
+    u64 region_bytes; /* of each queue: they share the area evenly */
 };
 
 /** Bytes of the area for so many queues of such a size. */

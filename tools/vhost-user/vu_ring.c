@@ -195,8 +195,9 @@ enum status vu_ring_set_size(struct vu_session *s, const struct vu_vring_state *
     if (!ring) {
         return ST_INVAL;
     }
-    if (!is_pow2(state->num) || state->num > s->vb.vdev.queue[state->index].size_max) {
-        *why = "the size of the ring is not a power of two in the range offered";
+    /* Unlike a transport of registers this one has no way to offer a size: front ends choose. */
+    if (!is_pow2(state->num) || state->num > VQ_SIZE_MAX) {
+        *why = "the size of the ring is not a power of two up to 1024";
         return ST_INVAL;
     }
     ring_stop(s, state->index);
