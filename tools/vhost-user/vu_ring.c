@@ -305,10 +305,9 @@ enum status vu_ring_set_call(struct vu_session *s, const struct vu_vring_fd *vri
 
     if (st == ST_OK) {
         fd_replace(&ring->call, fd);
-        if (ring->running) {
-            /* What was returned before the driver could be called: it is called now. */
-            vu_ring_call(s, vring->index);
-        }
+        /* What was returned before the driver could be called: it is called now. Always, because
+         * libvhost-user does so and drivers' tests wait for it. */
+        vu_ring_call(s, vring->index);
     }
     return st;
 }
