@@ -141,7 +141,7 @@ set-target: $(B)/set-target ## the helper for Dom0 that opens one guest (docs/pr
 
 # ---- hosted builds ----------------------------------------------------------------------------
 HOST_OBJS := $(patsubst %,$(B)/host/%.o,$(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS))
-TEST_BINS := $(addprefix $(B)/host/tests/,$(UNIT_TESTS) $(ENUM_TESTS))
+TEST_BINS := $(addprefix $(B)/host/tests/,$(UNIT_TESTS) $(ENUM_TESTS) $(FUZZERS))
 
 $(B)/host/%.c.o: %.c Makefile | $(HEADERS)
 	$(Q)mkdir -p $(@D)
@@ -160,17 +160,11 @@ $(B)/host/tests/%: $(B)/host/tests/enum/%.c.o $(B)/host/libengine.a
 .PHONY: host-tests
 host-tests: $(TEST_BINS)
 
-FUZZ_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined \
-	-fno-sanitize-recover=all
-
-$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS) | $(HEADERS)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(FUZZ_CC) $(FUZZ_CFLAGS) $(filter %.c,$^) $(HOST_LIBS) -o $@
-
 # ---- checks -----------------------------------------------------------------------------------
 # Every object is one step, remembered under build/check: only what changed is checked again.
 CHECK_C     := $(filter %.c,$(IMAGE_SRCS)) $(MMC_SRCS)
-CHECK_HOST  := $(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS) $(wildcard tests/unit/*.c tests/enum/*.c)
+CHECK_HOST  := $(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS) \
+	$(wildcard tests/unit/*.c tests/enum/*.c tests/fuzz/*.c)
 HOST_CHECK  := $(COMMON) -D_GNU_SOURCE -O2
 # What clang makes of the image: gcc's flags but those that only gcc knows.
 ARM_CHECK   := --target=aarch64-linux-gnu -nostdlibinc \
@@ -229,17 +223,18 @@ check-lint: $(patsubst %,$(B)/check/lint/%.ok,$(CHECK_C))
 format: ## put the C files into the house format
 	$(Q)git ls-files -z '*.c' '*.h' | xargs -0 $(CLANG_FORMAT) -i
 
+.PHONY: mutants
+mutants: host-tests ## plant bugs in a copy of the sources: each must be caught by its test
+	$(Q)$(PYTHON) tools/mutants.py
+
 size: $(B)/caisson.elf ## bytes per module of the image; fails above its limit
 	$(Q)$(PYTHON) tools/size.py
 
 stack: $(B)/caisson.elf ## worst stack depth per entry of the image
 	$(Q)$(PYTHON) tools/stack.py
 
-# Loads are traced: guest memory changes whenever the engine looks at a byte a second time.
-$(B)/fuzz/fuzz_virtq: FUZZ_CFLAGS += -fsanitize-coverage=trace-loads
-
 # ---- the front door ---------------------------------------------------------------------------
-.PHONY: help setup run test test-slow soak fuzz clean
+.PHONY: help setup run test test-slow soak clean
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -262,12 +257,6 @@ run: ## from nothing to a table: packages, image, Xen, a stock guest's verified 
 soak: ## 20 guests destroyed in the middle of fio, 5 reboots: a quarter of an hour
 	$(Q)CAISSON_DEATHS=20 $(PYTHON) tools/run_tests.py --system-only -k in_the_middle
 
-fuzz: $(if $(F),$(B)/fuzz/fuzz_$(F),$(addprefix $(B)/fuzz/,$(FUZZERS))) ## fuzz one surface: F=virtq [SECONDS=60]
-	$(Q)test -n "$(F)" || { echo "name one: make fuzz F=..."; exit 1; }
-	$(Q)mkdir -p $(B)/fuzz/corpus-$(F)
-	$(Q)$(B)/fuzz/fuzz_$(F) -max_total_time=$(or $(SECONDS),60) $(B)/fuzz/corpus-$(F) \
-		$(wildcard tests/fuzz/seeds/$(F))
-
 .PHONY: bench-icount
 bench-icount: $(B)/caisson.img ## instructions per request beside Linux xen-blkback (TWICE=1: twice)
 	$(Q)tools/setup.sh
@@ -276,7 +265,7 @@ bench-icount: $(B)/caisson.img ## instructions per request beside Linux xen-blkb
 clean: ## remove what was built; downloads and Xen under build/testbed stay
 	$(Q)rm -rf $(B)/arm $(B)/host $(B)/check $(B)/fuzz $(B)/include $(B)/caisson.*
 
-include tools/vhost-user/vhost-user.mk tests/bench/bench.mk
+include tests/fuzz/fuzz.mk tools/vhost-user/vhost-user.mk tests/bench/bench.mk
 
 -include $(shell test -d $(B)/check && find $(B)/check -name '*.d')
 -include $(ARM_OBJS:.o=.d) $(HOST_OBJS:.o=.d) $(patsubst %,$(B)/host/tests/unit/%.c.d,$(UNIT_TESTS))

@@ -4,7 +4,7 @@
 
 Builds what the tests need, then runs, in this order:
   check             `make check`
-  unit tests        build/host/tests/{test,enum}_*: cmocka programs that speak TAP
+  unit tests        build/host/tests/{test,enum,fuzz}_*: programs that speak TAP
   tests of tools    tests/tools, by pytest
   system tests      tests/system, by pytest: they boot the test bed
 
@@ -277,7 +277,8 @@ def judge_unit(tally, name, program, counts, seconds, lines):
 
 
 def unit_sources(root=ROOT):
-    return sorted([*root.glob("tests/unit/test_*.c"), *root.glob("tests/enum/enum_*.c")])
+    return sorted([*root.glob("tests/unit/test_*.c"), *root.glob("tests/enum/enum_*.c"),
+                   *root.glob("tests/fuzz/fuzz_*.c")])
 
 
 def run_units(tally, wanted):

@@ -7,6 +7,7 @@
 #   tools/setup.sh --check    install nothing, say what is missing, exit 1 if anything is
 #   tools/setup.sh --list     print the package names
 #   tools/setup.sh bench ...  the same with the peers that `make bench` compares with
+#   tools/setup.sh afl ...    the same with AFL++, for `make afl`
 #
 # The suites that things come from are pinned in tools/testbed/suites.conf.
 set -eu
@@ -54,6 +55,10 @@ if [ "${1:-}" = bench ]; then
     shift
     PACKAGES="$PACKAGES valgrind libdpdk-dev python3-matplotlib"
     QEMU_PACKAGES="$QEMU_PACKAGES qemu-utils"
+fi
+if [ "${1:-}" = afl ]; then
+    shift
+    PACKAGES="$PACKAGES afl++"
 fi
 
 package_missing() {

@@ -119,6 +119,35 @@ static void a_request_is_what_it_was_when_it_was_read(void **state)
     serves_after_a_reset();
 }
 
+/* the same on a disk that is memory, where a request has a shorter way. */
+static void a_request_that_is_served_at_once_is_read_once(void **state)
+{
+    (void)state;
+    b.vb.bdev = &b.ram.bdev;
+    for (u32 mode = 0; mode < 8 * CHANGING_HOW_COUNT; mode++) {
+        bool out = mode & 4;
+        struct driver_blk blk;
+        u8 data[1024];
+        u16 head;
+
+        memset(data, 0x5a + (int)mode, sizeof(data));
+        start_at_rings(mode & 1, 8);
+        assert_true(bench_serves(&b)); /* the inline lines know this memory */
+        arena_write(&b.arena, DATA, data, sizeof(data));
+        head = offer(&blk, out ? VIRTIO_BLK_T_OUT : VIRTIO_BLK_T_IN, 33, sizeof(data), mode & 2);
+        add_ring();
+        poll_changing(mode / 8);
+        expect_return(head, out ? 1 : sizeof(data) + 1);
+        arena_read(&b.arena, DATA, data, sizeof(data));
+        assert_memory_equal(b.disk + 33 * 512, data, sizeof(data));
+        assert_memory_equal(b.disk, b.pristine, 33 * 512);
+        memcpy(b.disk, b.pristine, sizeof(b.disk));
+        assert_int_equal(b.vb.vdev.needs_resets, 0);
+    }
+    b.vb.bdev = &b.faulty.bdev;
+    serves_after_a_reset();
+}
+
 /* the same while no inline run answers, so that every entry is copied by itself. */
 static void a_copied_entry_is_copied_once(void **state)
 {
@@ -292,6 +321,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         VBLK_TEST(a_request_is_what_it_was_when_it_was_read),
+        VBLK_TEST(a_request_that_is_served_at_once_is_read_once),
         VBLK_TEST(a_copied_entry_is_copied_once),
         VBLK_TEST(a_request_in_flight_does_not_look_back),
         VBLK_TEST(an_avail_idx_that_changes_hurts_the_driver_only),

@@ -1,0 +1,190 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""mutants.py - plants one bug after the other and shows that the test named for it dies of it.
+
+Works on a copy of the sources and of the hosted objects under build/mutants; only what a bug
+touches is built again. A bug that does not apply any more, does not compile, or whose test does not
+pass without it, is an error: the list below is then to be brought up to date.
+
+  tools/mutants.py          all of them; a table, exit 1 unless each is caught
+  tools/mutants.py NAME..   those whose name contains one of the words
+"""
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import tree
+
+COPY = tree.ROOT / "build" / "mutants" / "tree"
+BUILD_LIMIT_S = 300
+TEST_LIMIT_S = 60
+
+# (name, file, what stands there exactly once, what stands there instead, program, test)
+MUTANTS = [
+    ("off by one in the bound of a chain", "virtio/virtq_walk.h",
+     "if (w->left-- == 0) {", "if (w->left-- + 1 == 0) {",
+     "test_virtq", "a_chain_of_the_queue_size_is_the_longest"),
+    ("missed barrier before used_event", "virtio/virtq.c",
+     "    full_barrier();\n    vq->irq_from = shown;\n", "    vq->irq_from = shown;\n",
+     "test_hostile_order", "the_index_is_visible_before_the_drivers_wish_is_read"),
+    ("missed barrier after avail_event", "virtio/virtq.c",
+     "    full_barrier();\n    return virtq_waiting(vq);\n", "    return virtq_waiting(vq);\n",
+     "test_hostile_order", "the_wish_for_kicks_is_visible_before_the_last_look"),
+    ("index without release", "virtio/virtq.c",
+     "        vq->used_shown = vq->used_next;\n        store_release_u16(",
+     "        vq->used_shown = vq->used_next;\n        store_u16(",
+     "test_hostile_order", "elements_are_visible_before_their_index"),
+    ("double fetch of next", "virtio/virtq.c",
+     "index = VIRTQ_DESC_NEXT(word);", "index = VIRTQ_DESC_NEXT(load_u64(at + sizeof(u64)));",
+     "test_hostile_memory", "a_request_is_what_it_was_when_it_was_read"),
+    ("wrong used length of a read", "virtio/vblk.c",
+     "vr->written = (u32)bytes + 1;", "vr->written = (u32)bytes;",
+     "test_vblk", "a_read_brings_the_sectors"),
+    ("used_event without the wrap", "virtio/virtq.c",
+     "return (u16)(load_u16(vq->used_event) - from) < (u16)(shown - from);",
+     "return load_u16(vq->used_event) >= from && load_u16(vq->used_event) < shown;",
+     "test_virtq_life", "with_event_idx_the_crossing_decides"),
+    ("a table in a table", "virtio/virtq_walk.c",
+     "    if (in_table) {\n", "    if (in_table && bytes == 0) {\n",
+     "test_virtq", "indirect_in_indirect_is_malformed"),
+    ("duplicate head", "virtio/virtq.c",
+     "if (vq->busy[*head / 64] >> (*head % 64) & 1) {",
+     "if (vq->busy[*head / 64] >> (*head % 64) & 2) {",
+     "test_virtq", "a_head_offered_twice_breaks_the_queue"),
+    ("each descriptor checked, not their sum", "virtio/vblk.c",
+     "range_ok(sector, bytes / SECTOR_BYTES, info->sectors)",
+     "range_ok(sector, bytes != 0, info->sectors)",
+     "test_vblk", "the_sum_of_the_descriptors_counts"),
+    ("registers written after DRIVER_OK", "virtio/vdev.c",
+     "!(dev->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FAILED))",
+     "!(dev->status & VIRTIO_STATUS_FAILED)",
+     "test_vmmio", "queue_registers_are_frozen_when_they_must_be"),
+    ("reset that does not wait for the medium", "virtio/vdev.c",
+     "if (!dev->resetting || vdev_in_flight(dev) > 0) {", "if (!dev->resetting) {",
+     "test_vblk_life", "a_reset_with_requests_in_flight_leaves_the_guest_alone"),
+    ("feature bits that survive a reset", "virtio/vdev.c",
+     "    dev->driver_features = 0;\n    dev->features = 0;\n", "",
+     "test_vdev", "a_reset_goes_back_to_the_beginning"),
+    ("flush that the medium never hears of", "virtio/vblk_rare.c",
+     "    vr->blk.op = BLK_FLUSH;\n", "    vr->blk.op = BLK_READ;\n",
+     "test_vblk", "a_flush_reaches_the_medium"),
+]
+
+
+def run(command, limit_s, **more):
+    """Exit status, None when it had to be ended, and the output."""
+    try:
+        done = subprocess.run(command, cwd=COPY, timeout=limit_s, text=True, errors="replace",
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **more)
+    except subprocess.TimeoutExpired as e:
+        return None, str(e)
+    return done.returncode, done.stdout
+
+
+def copy_sources():
+    """The tracked files and the hosted objects, with their times: nothing is built twice."""
+    shutil.rmtree(COPY, ignore_errors=True)
+    for name in tree.tracked():
+        if name.startswith("tests/fuzz/seeds/"):
+            continue
+        to = COPY / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(tree.ROOT / name, to)
+    for part in ("host", "include"):
+        built = tree.ROOT / "build" / part
+        if built.is_dir():
+            shutil.copytree(built, COPY / "build" / part, symlinks=True)
+
+
+def build(program):
+    """What is wrong, or None."""
+    host = COPY / "build" / "host"
+    for stale in (host / "libengine.a", host / "tests" / program,
+                  host / "tests" / "unit" / f"{program}.c.o",
+                  host / "tests" / "tests" / "unit" / f"{program}.c.o"):
+        stale.unlink(missing_ok=True)
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    status, out = run(["make", "--no-print-directory", "-j2", f"build/host/tests/{program}"],
+                      BUILD_LIMIT_S, env=env)
+    return None if status == 0 else out[-2000:]
+
+
+def passes(program, test):
+    """True, False, or None when there is no such test."""
+    env = dict(os.environ, CMOCKA_TEST_FILTER=test, CMOCKA_MESSAGE_OUTPUT="TAP")
+    status, out = run([f"build/host/tests/{program}"], TEST_LIMIT_S, env=env)
+    if status == 0:
+        return True if f"- {test}\n" in out else None
+    return False
+
+
+def objects_again(since_ns):
+    """What was built since then is bent: the objects of the sources as they are come back."""
+    for path in (COPY / "build" / "host").rglob("*.o"):
+        if path.stat().st_mtime_ns >= since_ns:
+            good = tree.ROOT / path.relative_to(COPY)
+            path.unlink()
+            if good.is_file():
+                shutil.copy2(good, path)
+
+
+def try_one(mutant):
+    """The last word of its line in the table; raises RuntimeError when the list is out of date."""
+    name, file, old, new, program, test = mutant
+    path = COPY / file
+    text = path.read_text()
+    if text.count(old) != 1:
+        raise RuntimeError(f"{name}: {file} holds {text.count(old)} times what it replaces")
+    times = path.stat()
+    path.write_text(text.replace(old, new))
+    since_ns = path.stat().st_mtime_ns
+    try:
+        wrong = build(program)
+        if wrong:
+            raise RuntimeError(f"{name}: does not compile:\n{wrong}")
+        return "survives" if passes(program, test) else "caught"
+    finally:
+        path.write_text(text)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        objects_again(since_ns)
+
+
+def check_tests(mutants):
+    """Every named test must exist and pass on the sources as they are."""
+    for program in sorted({m[4] for m in mutants}):
+        wrong = build(program)
+        if wrong:
+            raise RuntimeError(f"{program} does not build:\n{wrong}")
+        for test in sorted({m[5] for m in mutants if m[4] == program}):
+            if not passes(program, test):
+                raise RuntimeError(f"{program}: {test} does not pass without any bug")
+
+
+def main(argv):
+    mutants = [m for m in MUTANTS if not argv or any(word in m[0] for word in argv)]
+    start = time.monotonic()
+    errors = survivors = 0
+    copy_sources()
+    try:
+        check_tests(mutants)
+    except RuntimeError as e:
+        print(e)
+        return 1
+    for mutant in mutants:
+        try:
+            outcome = try_one(mutant)
+            survivors += outcome != "caught"
+        except RuntimeError as e:
+            print(e)
+            errors, outcome = errors + 1, "error"
+        print(f"{outcome:9} {mutant[0]:42} {mutant[4]}: {mutant[5]}", flush=True)
+    print(f"{len(mutants)} bugs planted: {len(mutants) - survivors - errors} caught, "
+          f"{survivors} survive, {errors} in error; {time.monotonic() - start:.0f} s")
+    return 1 if survivors or errors or not mutants else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
