@@ -18,7 +18,7 @@ ENGINE_SRCS := \
 	drivers/xen/backend.c drivers/xen/backend_keys.c drivers/xen/backend_scan.c \
 	virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_quick.c virtio/vblk_rare.c virtio/vblk_device.c \
-	blk/bdev.c blk/ramdisk.c
+	blk/bdev.c blk/ramdisk.c blk/blkif_wire.c blk/blkif.c
 
 # Cards: part of every hosted build, and compiled for arm64 by `make check`; not in the image yet.
 MMC_SRCS := drivers/mmc/adma2.c drivers/mmc/sdhci.c drivers/mmc/sdhci_request.c \

@@ -57,6 +57,7 @@ PACKAGES = [
     ("libfdt*.h", ["drivers/fdt/*", "tests/*"], "only drivers/fdt knows libfdt"),
     ("fdt.h", ["drivers/fdt/*", "tests/*"], "only drivers/fdt knows libfdt"),
     ("xen/io/console.h", ["drivers/console/*", "tests/*"], "only drivers/console knows that ring"),
+    ("xen/io/blkif.h", ["blk/blkif*", "tests/*"], "only blk/blkif knows that protocol"),
     ("xen/*", ["drivers/xen/*", "tests/*", "tools/*"], "only drivers/xen knows Xen's headers"),
     ("*", ["start/libc_glue.c", "tests/*", "tools/*"],
      "the image stands on compiler headers and " + " ".join(LIBC)),

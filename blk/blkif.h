@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * blkif.h - Xen's PV block ring as a front end of a bdev.  [BLKIF] xen/io/blkif.h  plane: data
+ *
+ *   front end:  entries up to req_prod, rsp_event        (hostile, read each word once)
+ *   we write:   answers over entries that we have read, rsp_prod, req_event
+ *
+ * Indices run freely modulo 2^32. An entry is request, then answer; so answers may be out of order
+ * and never more than what was read. Data lies in pages that the front end grants: struct
+ * blkif_grants maps them, once for all or for each request, as was negotiated.
+ *
+ *   blkif_poll:  read an entry -> check -> map its pages -> bdev_submit -> done list -> answer
+ *                ... and once per batch: rsp_prod, an event if the front end asked
+ *
+ * A request that is wrong is answered with an error. A ring whose indices make no sense is broken:
+ * nothing more is read from it or written to it until the front end connects anew.
+ */
+#pragma once
+
+#include "blk/bdev.h"
+#include "blk/blkif_wire.h"
+#include "start/base/log.h"
+
+#define BLKIF_QUEUES_MAX 4  /* rings of one disk: multi-queue-max-queues */
+#define BLKIF_SEG_MAX    32 /* feature-max-indirect-segments: 128 KiB */
+
+/** A page of the front end's, while it is mapped. */
+struct blkif_map {
+    u32 ref;    /* in: the grant */
+    bool write; /* in: we write to the page */
+    u8 *page;   /* out */
+    u64 bus;    /* out: the address a DMA device must be told */
+    u32 token;  /* of the one who maps */
+};
+
+/** Seam: how pages of this front end are reached. */
+struct blkif_grants {
+    /**
+     * Map all of count pages, BLKIF_SEG_MAX at most. ST_OK; ST_AGAIN: no room now, ask later;
+     * ST_GUEST: one is not granted. None is mapped then.
+     */
+    enum status (*map)(void *ctx, struct blkif_map *maps, u32 count);
+    void (*unmap)(void *ctx, struct blkif_map *maps, u32 count);
+    void *ctx;
+};
+
+struct blkif;
+
+struct blkif_ring {
+    struct blkif *bi;
+    u8 *page; /* NULL: not connected */
+    enum blkif_abi abi;
+    u32 entries;
+    u32 req_cons; /* next request to read */
+    u32 rsp_next; /* next answer to write */
+    u32 rsp_prod; /* answers that the front end was shown */
+    bool broken;
+};
+
+struct blkif_req {
+    struct blk_req blk;
+    struct blkif *bi; /* NULL: the slot is free */
+    struct blkif_ring *ring;
+    u64 id;
+    u8 op;               /* of the answer */
+    u8 steps, step;      /* a barrier is flush, write, flush */
+    enum blk_op todo[3]; /* the steps */
+    u64 sectors;         /* of the step that is no flush */
+    u32 maps;
+    struct blkif_map map[BLKIF_SEG_MAX];
+    struct span span[BLKIF_SEG_MAX];
+    struct blkif_req *next_free;
+};
+
+/** Requests in flight over all front ends of one poller. */
+struct blkif_pool {
+    struct blkif_req *free;
+    u32 in_flight;
+    struct blkif_req slot[REQUESTS_MAX];
+};
+
+struct blkif {
+    struct bdev *bdev;
+    struct blkif_pool *pool;
+    struct blkif_grants grants;
+    void (*notify)(void *ctx, u32 ring); /* the event of a ring */
+    void *notify_ctx;
+    const char *name; /* for messages */
+    bool read_only;
+    bool barrier; /* one is under way: nothing else is read */
+    struct blkif_ring ring[BLKIF_QUEUES_MAX];
+    u32 ring_next; /* round robin start */
+    u32 in_flight;
+    struct blk_done done;
+    struct log_limit log;
+    /* counters since blkif_init() */
+    u64 requests, bytes_read, bytes_written, flushes, discards, batches, notifies;
+    u64 errors_guest, errors_medium, no_slot, no_map;
+};
+
+struct blkif_init {
+    struct bdev *bdev;
+    struct blkif_pool *pool;
+    struct blkif_grants grants;
+    void (*notify)(void *ctx, u32 ring);
+    void *notify_ctx;
+    const char *name; /* stays valid */
+    bool read_only;   /* also when the medium is not */
+};
+
+void blkif_pool_init(struct blkif_pool *pool);
+void blkif_init(struct blkif *bi, const struct blkif_init *init);
+
+/**
+ * Serve ring idx, whose pages are mapped one behind the other: one that was never connected, or
+ * after blkif_shutdown() was true. Goes on where its answers end, as after a suspend. ST_OK;
+ * ST_GUEST: its indices make no sense, and it is not served.
+ */
+enum status blkif_connect(struct blkif *bi, u32 idx, enum blkif_abi abi, u8 *page, u32 pages);
+
+/** Complete what the medium finished, then take at most budget requests. Returns the work done. */
+u32 blkif_poll(struct blkif *bi, u32 budget);
+
+/** Ask for events. True when there is work already. */
+bool blkif_arm(struct blkif *bi);
+
+/**
+ * The front end or the disk goes. Stops at once; nothing is written to the rings any more. True
+ * when the medium has let go of every request and no page is mapped: call (and poll the bdev) until
+ * then. The rings may be unmapped after the first call.
+ */
+bool blkif_shutdown(struct blkif *bi);
