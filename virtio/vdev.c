@@ -7,6 +7,7 @@
 static void queue_defaults(struct vdev_queue *queue)
 {
     queue->setup = (struct virtq_setup){.size = 0};
+    queue->again = false;
 }
 
 void vdev_init(struct vdev *dev, const struct vdev_init *init)
@@ -30,8 +31,9 @@ void vdev_init(struct vdev *dev, const struct vdev_init *init)
     }
 }
 
-void vdev_transport(struct vdev *dev, vdev_raise_fn raise, void *ctx)
+void vdev_transport(struct vdev *dev, vdev_raise_fn raise, void *ctx, u64 features)
 {
+    dev->offered |= features;
     dev->raise = raise;
     dev->raise_ctx = ctx;
 }
@@ -198,8 +200,8 @@ void vdev_features_write(struct vdev *dev, u32 word, u32 value)
 bool vdev_queue_open(const struct vdev *dev, u32 queue)
 {
     return queue < dev->queue_count && !dev->resetting &&
-           (dev->status & VIRTIO_STATUS_FEATURES_OK) &&
-           !(dev->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FAILED)) &&
+           (dev->status & VIRTIO_STATUS_FEATURES_OK) && !(dev->status & VIRTIO_STATUS_FAILED) &&
+           (dev->queue[queue].again || !(dev->status & VIRTIO_STATUS_DRIVER_OK)) &&
            dev->queue[queue].vq.state == VQ_OFF && virtq_in_flight(&dev->queue[queue].vq) == 0;
 }
 
@@ -238,7 +240,28 @@ void vdev_queue_ready_write(struct vdev *dev, u32 queue, u32 value)
     setup->indirect = vdev_has(dev, VIRTIO_F_INDIRECT_DESC);
     setup->event_idx = vdev_has(dev, VIRTIO_F_EVENT_IDX);
     /* A refusal has been logged, and QueueReady keeps reading 0. */
-    (void)virtq_enable(&dev->queue[queue].vq, dev->gm, setup);
+    if (virtq_enable(&dev->queue[queue].vq, dev->gm, setup) == ST_OK) {
+        dev->queue[queue].again = false;
+    }
+}
+
+void vdev_queue_reset(struct vdev *dev, u32 queue)
+{
+    if (queue >= dev->queue_count || dev->resetting || !vdev_has(dev, VIRTIO_F_RING_RESET)) {
+        return;
+    }
+    virtq_reset(&dev->queue[queue].vq);
+    queue_defaults(&dev->queue[queue]);
+    dev->queue[queue].again = true;
+    if (dev->ops->stopped) {
+        dev->ops->stopped(dev);
+    }
+}
+
+u32 vdev_queue_reset_read(const struct vdev *dev, u32 queue)
+{
+    return queue < dev->queue_count && dev->queue[queue].again &&
+           virtq_in_flight(&dev->queue[queue].vq) > 0;
 }
 
 void vdev_kick(struct vdev *dev, u32 queue)

@@ -49,6 +49,7 @@ struct vdev_queue {
     struct virtq vq;
     u32 size_max;
     struct virtq_setup setup; /* as the driver programs it; frozen while ready */
+    bool again; /* it was reset by itself: its registers are open though the device is live */
 };
 
 struct vdev {
@@ -88,7 +89,8 @@ struct vdev_init {
 void vdev_init(struct vdev *dev, const struct vdev_init *init);
 
 /* --- for transports ------------------------------------------------------------------------- */
-void vdev_transport(struct vdev *dev, vdev_raise_fn raise, void *ctx);
+/** features: what the transport itself offers and honours. */
+void vdev_transport(struct vdev *dev, vdev_raise_fn raise, void *ctx, u64 features);
 u32 vdev_status_read(const struct vdev *dev);
 void vdev_status_write(struct vdev *dev, u32 value);
 /** Feature bits [32 * word, 32 * word + 32); 0 beyond bit 63. */
@@ -99,6 +101,14 @@ bool vdev_queue_open(const struct vdev *dev, u32 queue);
 /** 1 until the queue is stopped and nothing of it is in flight. */
 u32 vdev_queue_ready_read(const struct vdev *dev, u32 queue);
 void vdev_queue_ready_write(struct vdev *dev, u32 queue, u32 value);
+/**
+ * Stop one queue and forget its setup; what is in flight of it leaves no trace. It can be set up
+ * and made ready again, also while the device is live. Ignored without VIRTIO_F_RING_RESET.
+ * [VIRTIO 2.6.1]
+ */
+void vdev_queue_reset(struct vdev *dev, u32 queue);
+/** 1 while such a reset waits for requests that are with the medium. */
+u32 vdev_queue_reset_read(const struct vdev *dev, u32 queue);
 /** The driver kicked. Only counted: the poll loop looks at the rings itself. */
 void vdev_kick(struct vdev *dev, u32 queue);
 /** Bytes past the end read as 0. bytes is 1, 2, 4 or 8. */

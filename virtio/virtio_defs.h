@@ -28,6 +28,10 @@
 #define VIRTIO_F_INDIRECT_DESC 28
 #define VIRTIO_F_EVENT_IDX     29
 #define VIRTIO_F_VERSION_1     32
+#define VIRTIO_F_NOTIFICATION_DATA                                                        \
+    38                         /* a kick says how far the driver is, not only which queue \
+                                */
+#define VIRTIO_F_RING_RESET 40 /* one queue can be reset while the device is live */
 
 /* Causes of an interrupt, as InterruptStatus shows them [VIRTIO 4.2.2] */
 #define VIRTIO_INT_QUEUE  0x1

@@ -16,6 +16,7 @@
 #define VMMIO_QUEUE_DESC   0x080
 #define VMMIO_QUEUE_DRIVER 0x090
 #define VMMIO_QUEUE_DEVICE 0x0a0
+#define VMMIO_QUEUE_RESET  0x0c0
 #define VMMIO_HIGH         0x004 /* the upper half of an address */
 
 /** The selected queue's setup while its registers may be written, else NULL. */
@@ -98,6 +99,8 @@ static u32 reg_read(struct vmmio *m, u32 reg)
         return interrupt_status_read(m);
     case VMMIO_STATUS:
         return vdev_status_read(m->dev);
+    case VMMIO_QUEUE_RESET:
+        return vdev_queue_reset_read(m->dev, m->queue_sel);
     case 0x0b0: /* SHMLen and SHMBase: no shared memory region exists, they read as -1 */
     case 0x0b4:
     case 0x0b8:
@@ -130,13 +133,18 @@ static void reg_write(struct vmmio *m, u32 reg, u32 value)
         vdev_queue_ready_write(m->dev, m->queue_sel, value);
         return;
     case 0x050: /* QueueNotify: the guest's vCPU waits, the poll loop looks at the ring later */
-        vdev_kick(m->dev, value);
+        vdev_kick(m->dev, vdev_has(m->dev, VIRTIO_F_NOTIFICATION_DATA) ? (u16)value : value);
         return;
     case 0x064:
         interrupt_ack_write(m, value);
         return;
     case VMMIO_STATUS:
         status_write(m, value);
+        return;
+    case VMMIO_QUEUE_RESET:
+        if (value == 1) {
+            vdev_queue_reset(m->dev, m->queue_sel);
+        }
         return;
     case VMMIO_QUEUE_SIZE:
     case VMMIO_QUEUE_DESC:
@@ -166,7 +174,8 @@ static void vmmio_raise(void *ctx, u32 cause, u16 queue)
 void vmmio_init(struct vmmio *m, struct vdev *dev, vmmio_irq_fn irq, void *irq_ctx)
 {
     *m = (struct vmmio){.dev = dev, .irq = irq, .irq_ctx = irq_ctx};
-    vdev_transport(dev, vmmio_raise, m);
+    vdev_transport(dev, vmmio_raise, m,
+                   BIT64(VIRTIO_F_NOTIFICATION_DATA) | BIT64(VIRTIO_F_RING_RESET));
 }
 
 static void config_access(struct vmmio *m, u32 offset, u8 bytes, bool write, u64 *data)

@@ -6,6 +6,9 @@
  * Control registers answer aligned 32-bit accesses; everything else, the legacy registers and the
  * holes read as zero and ignore writes. The config space takes 1, 2, 4 and 8 bytes at any offset.
  *
+ * Offered here, for every device: RING_RESET (QueueReset), and NOTIFICATION_DATA, whose bits in
+ * QueueNotify say nothing to somebody who looks at the rings anyway.
+ *
  * The interrupt line is an edge. A cause is set in InterruptStatus before the edge; a cause that
  * came again after the driver last read InterruptStatus survives the driver's acknowledgement,
  * with a new edge: the driver cannot have known of it, so it is not lost.

@@ -337,7 +337,7 @@ static void the_config_space_tells_the_truth(void **state)
     assert_int_equal(driver_get(&b.drv, REG_CONFIG + 24), 3 | 8 << 16); /* 4096 = 512 << 3 */
     assert_int_equal(driver_get(&b.drv, REG_CONFIG + 32), 0);
     assert_true(offered == (BIT64(1) | BIT64(2) | BIT64(6) | BIT64(9) | BIT64(10) | BIT64(28) |
-                            BIT64(29) | BIT64(32)));
+                            BIT64(29) | BIT64(32) | BIT64(38) | BIT64(40)));
 }
 
 /* D-4.2.2.1-06, [VIRTIO 2.5] */

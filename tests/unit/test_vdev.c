@@ -85,7 +85,7 @@ static int fresh(void **state)
                         .queue_count = 2,
                         .queue_size_max = 16,
                     });
-    vdev_transport(&dev, raise_hook, NULL);
+    vdev_transport(&dev, raise_hook, NULL, 0);
     return 0;
 }
 

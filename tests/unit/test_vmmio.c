@@ -141,7 +141,7 @@ static void feature_words_beyond_the_second_are_empty(void **state)
         assert_int_equal(driver_get(&b.drv, REG_DEVICE_FEATURES), 0);
     }
     driver_set(&b.drv, REG_DEVICE_FEATURES_SEL, 1);
-    assert_int_equal(driver_get(&b.drv, REG_DEVICE_FEATURES), 1);
+    assert_int_equal(driver_get(&b.drv, REG_DEVICE_FEATURES), 1 | 1 << (38 - 32) | 1 << (40 - 32));
 }
 
 /* M-07, M-14 */
@@ -290,11 +290,116 @@ static void a_kick_is_only_a_hint(void **state)
         driver_set(&b.drv, REG_QUEUE_NOTIFY, values[i]);
         assert_int_equal(vblk_poll(&b.vb, 64), 0);
     }
-    assert_int_equal(b.vb.vdev.kicks, 1);
+    assert_int_equal(b.vb.vdev.kicks, 3); /* 16 bits name the queue, the others how far it is */
     for (u32 i = 0; i < 1000000; i++) {
         driver_kick(&b.drv);
     }
-    assert_int_equal(b.vb.vdev.kicks, 1000001);
+    assert_int_equal(b.vb.vdev.kicks, 1000003);
+    assert_true(bench_serves(&b));
+}
+
+/* [VIRTIO 4.2.2] without NOTIFICATION_DATA all 32 bits are the queue's number. */
+static void without_notification_data_a_kick_is_a_number(void **state)
+{
+    static const u32 values[] = {0, 1, 0xffff, 0x10000, 0x80000000, UINT32_MAX};
+
+    (void)state;
+    bench_done(&b);
+    bench_init(&b, &(struct bench_setup){.features = BIT64(VIRTIO_F_VERSION_1)});
+    for (u32 i = 0; i < ARRAY_LEN(values); i++) {
+        driver_set(&b.drv, REG_QUEUE_NOTIFY, values[i]);
+    }
+    assert_int_equal(b.vb.vdev.kicks, 1);
+}
+
+/*
+ * One queue starts over while the device is live: D-2.6.1.1.1-02, D-2.6.1.2.1-01, D-4.2.2.1-08,
+ * -09, -10, -12. L-06, G-2.6.1.2.2-01: made ready without being set up it stays off.
+ */
+static void a_queue_is_reset_and_set_up_again_while_live(void **state)
+{
+    (void)state;
+    assert_int_equal(driver_get(&b.drv, REG_QUEUE_RESET), 0);
+    for (u32 size = 64; size >= 4; size /= 2) {
+        assert_true(bench_serves(&b));
+        driver_set(&b.drv, REG_QUEUE_RESET, 1);
+        assert_int_equal(driver_get(&b.drv, REG_QUEUE_RESET), 0); /* nothing was in flight */
+        assert_int_equal(driver_get(&b.drv, REG_QUEUE_READY), 0);
+        assert_int_equal(b.vb.vdev.queue[0].setup.size, 0);
+        assert_int_equal(arena_pinned(&b.arena), 0);
+        assert_int_equal(driver_get(&b.drv, REG_STATUS) & VIRTIO_STATUS_DRIVER_OK,
+                         VIRTIO_STATUS_DRIVER_OK);
+        driver_set(&b.drv, REG_QUEUE_RESET, 1); /* twice does no harm */
+        driver_set(&b.drv, REG_QUEUE_READY, 1);
+        assert_int_equal(driver_get(&b.drv, REG_QUEUE_READY), 0);
+        assert_int_equal(vblk_poll(&b.vb, 64), 0);
+        b.drv.free = ARENA_BASE;
+        b.drv.desc = b.drv.avail = b.drv.used = 0;
+        assert_true(driver_queue(&b.drv, size));
+        assert_int_equal(driver_get(&b.drv, REG_QUEUE_RESET), 0);
+    }
+    assert_true(bench_serves(&b));
+    /* once ready its registers are closed again */
+    driver_set(&b.drv, REG_QUEUE_SIZE, 8);
+    assert_int_equal(b.vb.vdev.queue[0].setup.size, 4);
+}
+
+/*
+ * What was in flight leaves no trace, and holds up the reset until it is over: D-2.6.1.1.1-01,
+ * D-4.2.2.1-11, L-06. A driver that does not wait gets nowhere: G-2.6.1.1.2-01, G-4.2.2.2-14.
+ */
+static void a_queue_reset_waits_for_what_is_in_flight(void **state)
+{
+    static u8 before[KIB(512)], after[KIB(512)];
+    static struct bdev_ops stubborn; /* cannot let go of what it was given */
+    struct driver_blk blk;
+
+    (void)state;
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, 0, 512);
+    driver_blk_offer(&b.drv, &blk, true);
+    b.faulty.stall = true;
+    assert_true(vblk_poll(&b.vb, 64) > 0);
+    assert_int_equal(b.vb.in_flight, 1);
+    driver_set(&b.drv, REG_QUEUE_RESET, 0); /* only 1 resets */
+    assert_int_equal(driver_get(&b.drv, REG_QUEUE_READY), 1);
+    b.drv.irqs = 0;
+    stubborn = *b.faulty.bdev.ops;
+    stubborn.cancel = NULL;
+    b.faulty.bdev.ops = &stubborn;
+    driver_set(&b.drv, REG_QUEUE_RESET, 1);
+    assert_int_equal(driver_get(&b.drv, REG_QUEUE_RESET), 1);
+    arena_read(&b.arena, ARENA_BASE, before, sizeof(before));
+    driver_set(&b.drv, REG_QUEUE_SIZE, 8); /* not open yet */
+    assert_int_equal(b.vb.vdev.queue[0].setup.size, 0);
+    assert_false(driver_queue(&b.drv, 8) && b.vb.vdev.queue[0].vq.state != VQ_OFF);
+    assert_int_equal(driver_get(&b.drv, REG_QUEUE_RESET), 1);
+    arena_read(&b.arena, ARENA_BASE, before, sizeof(before));
+    b.faulty.stall = false;
+    for (u32 i = 0; i < 100 && b.vb.in_flight > 0; i++) {
+        vblk_poll(&b.vb, 64);
+    }
+    assert_int_equal(driver_get(&b.drv, REG_QUEUE_RESET), 0);
+    assert_int_equal(driver_get(&b.drv, REG_QUEUE_READY), 0);
+    arena_read(&b.arena, ARENA_BASE, after, sizeof(after));
+    arena_read(&b.arena, blk.data, before + (blk.data - ARENA_BASE), 512); /* the data was ours */
+    assert_memory_equal(before, after, sizeof(before));
+    assert_int_equal(b.drv.irqs, 0);
+    assert_true(driver_queue(&b.drv, 16));
+    assert_true(bench_serves(&b));
+}
+
+/* Without the feature the register does not exist. */
+static void a_queue_reset_that_was_not_negotiated_is_ignored(void **state)
+{
+    (void)state;
+    bench_done(&b);
+    bench_init(&b, &(struct bench_setup){.features = ~BIT64(VIRTIO_F_RING_RESET)});
+    driver_set(&b.drv, REG_QUEUE_RESET, 1);
+    assert_int_equal(driver_get(&b.drv, REG_QUEUE_READY), 1);
+    driver_set(&b.drv, REG_QUEUE_SEL, 77);
+    driver_set(&b.drv, REG_QUEUE_RESET, 1);
+    assert_int_equal(driver_get(&b.drv, REG_QUEUE_RESET), 0);
+    driver_set(&b.drv, REG_QUEUE_SEL, 0);
     assert_true(bench_serves(&b));
 }
 
@@ -479,6 +584,10 @@ int main(void)
         TEST(queue_addresses_have_64_bits),
         TEST(queue_registers_are_frozen_when_they_must_be),
         TEST(a_kick_is_only_a_hint),
+        TEST(without_notification_data_a_kick_is_a_number),
+        TEST(a_queue_is_reset_and_set_up_again_while_live),
+        TEST(a_queue_reset_waits_for_what_is_in_flight),
+        TEST(a_queue_reset_that_was_not_negotiated_is_ignored),
         TEST(a_kick_does_no_work_of_its_own),
         TEST(a_cause_stays_until_it_is_acknowledged),
         TEST(an_acknowledgement_of_nothing_is_nothing),

@@ -445,7 +445,7 @@ void vu_session_init(struct vu_session *s, const struct vu_session_init *init)
     vu_mem_init(&s->mem);
     vblk_init(&s->vb, &vblk);
     s->vb.vdev.offered &= ~init->without;
-    vdev_transport(&s->vb.vdev, session_raise, s);
+    vdev_transport(&s->vb.vdev, session_raise, s, 0);
     for (u32 q = 0; q < VQ_PER_DEVICE; q++) {
         s->ring[q].kick = s->ring[q].call = s->ring[q].err = VU_NO_FD;
     }
