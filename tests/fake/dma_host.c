@@ -21,24 +21,33 @@ static struct {
 
 void dma_host_done(void)
 {
-    free(arena.ours);
-    free(arena.theirs);
-    free(arena.synced);
-    memset(&arena, 0, sizeof(arena));
+    arena.bus = 0;
+    arena.log = NULL;
     dma_host_forget_clean = dma_host_forget_invalidate = false;
+}
+
+/** The memory is kept for the next arena of the same size. */
+static void memory_make(usize bytes)
+{
+    if (arena.bytes != bytes) {
+        free(arena.ours);
+        free(arena.theirs);
+        free(arena.synced);
+        arena.ours = aligned_alloc(4096, bytes);
+        arena.theirs = aligned_alloc(4096, bytes);
+        arena.synced = aligned_alloc(4096, bytes);
+        arena.bytes = bytes;
+    }
+    memset(arena.ours, 0, bytes);
+    memset(arena.theirs, 0, bytes);
+    memset(arena.synced, 0, bytes);
 }
 
 void dma_host_init(u64 bus, usize bytes, bool coherent, struct protocol_log *log)
 {
     dma_host_done();
-    arena.ours = aligned_alloc(4096, bytes);
-    arena.theirs = aligned_alloc(4096, bytes);
-    arena.synced = aligned_alloc(4096, bytes);
-    memset(arena.ours, 0, bytes);
-    memset(arena.theirs, 0, bytes);
-    memset(arena.synced, 0, bytes);
+    memory_make(bytes);
     arena.bus = bus;
-    arena.bytes = bytes;
     arena.coherent = coherent;
     arena.log = log;
 }

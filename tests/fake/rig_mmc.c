@@ -52,6 +52,28 @@ enum status rig_mmc_driver(struct rig_mmc *rig, const struct rig_mmc_setup *setu
     return sdhci_init(&rig->sdhci, &config);
 }
 
+/** Kept from one rig to the next of the same size: thousands of rigs are made by one test. */
+static void images_make(struct rig_mmc *rig, u64 sectors)
+{
+    static u8 *fresh, *image, *stable;
+    static u64 kept;
+
+    if (kept != sectors) {
+        free(fresh);
+        free(image);
+        free(stable);
+        fresh = malloc(sectors * 512);
+        image = malloc(sectors * 512);
+        stable = malloc(sectors * 512);
+        rig_mmc_pattern(fresh, 0, sectors, 1);
+        kept = sectors;
+    }
+    memcpy(image, fresh, sectors * 512);
+    memcpy(stable, fresh, sectors * 512);
+    rig->image = image;
+    rig->stable = stable;
+}
+
 void rig_mmc_init(struct rig_mmc *rig, const struct rig_mmc_setup *setup)
 {
     const struct sdhci_model_user user = {dma_host_read, dma_host_write, virtual_now, NULL};
@@ -62,10 +84,7 @@ void rig_mmc_init(struct rig_mmc *rig, const struct rig_mmc_setup *setup)
     mmio_host_reset();
     dma_host_init(setup->bus ? setup->bus : 0x40000000, arena_bytes(setup), setup->coherent,
                   &rig->log);
-    rig->image = malloc(sectors * 512);
-    rig->stable = malloc(sectors * 512);
-    rig_mmc_pattern(rig->image, 0, sectors, 1);
-    memcpy(rig->stable, rig->image, sectors * 512);
+    images_make(rig, sectors);
     sdhci_model_init(&rig->model, setup->version ? setup->version : 5, &rig->log, &user);
     if (setup->no_adma) {
         rig->model.caps &= ~(1u << 19 | 1u << 28);
@@ -81,8 +100,7 @@ void rig_mmc_init(struct rig_mmc *rig, const struct rig_mmc_setup *setup)
 
 void rig_mmc_done(struct rig_mmc *rig)
 {
-    free(rig->image);
-    free(rig->stable);
+    rig->image = rig->stable = NULL;
     mmio_host_reset();
     dma_host_done();
 }
