@@ -454,7 +454,7 @@ static bool responded(struct sdhci *s)
     return s->req->blocks == 0 || !(s->req->response[0] & R1_ERRORS);
 }
 
-/** Nothing new: look again after an eighth of what we have waited. */
+/** Not over: look again after an eighth of what we have waited since something happened. */
 static enum status not_yet(struct sdhci *s)
 {
     u64 now_ns = port_now_ns();
@@ -505,9 +505,6 @@ enum status sdhci_request_poll(struct sdhci *s)
 
         return request_fail(s, error_status(status), !command && (status & SDHCI_INT_COMMAND));
     }
-    if (fresh == 0) {
-        return not_yet(s);
-    }
     s->seen |= fresh & (SDHCI_INT_COMMAND | SDHCI_INT_TRANSFER);
     if ((fresh & SDHCI_INT_COMMAND) && !responded(s)) {
         return request_fail(s, ST_IO, true);
@@ -517,7 +514,7 @@ enum status sdhci_request_poll(struct sdhci *s)
     }
     if (!(s->seen & SDHCI_INT_COMMAND) ||
         (waits_for_transfer(s) && !(s->seen & SDHCI_INT_TRANSFER))) {
-        return ST_AGAIN;
+        return not_yet(s); /* whatever else the register says: it has a deadline */
     }
     return stage_done(s);
 }

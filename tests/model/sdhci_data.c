@@ -10,6 +10,7 @@ enum {
     W_RESPONSE_3 = 0x1c,
     W_CONTROL = 0x28,
     W_CLOCK = 0x2c,
+    W_STATUS_ENABLE = 0x34,
     W_CONTROL_2 = 0x3c,
     W_ADMA_ERROR = 0x54,
     W_ADMA = 0x58,
@@ -286,7 +287,9 @@ static void blocks_passed(struct sdhci_model *m, u64 now_ns)
     m->next_ns = now_ns;
     if (m->writing && m->card && m->card->busy_until_ns > now_ns) {
         m->next_ns = m->card->busy_until_ns;
-        if (m->next_ns - now_ns > timeout_ns(m)) {
+        /* A timeout that is not enabled does not end the wait. */
+        if (m->next_ns - now_ns > timeout_ns(m) &&
+            (sdhci_model_word(m, W_STATUS_ENABLE) & 1u << 20)) {
             m->stage = SDHCI_STAGE_STALL;
             m->next_ns = now_ns + timeout_ns(m);
         }

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "tests/fake/mmio_host.h"
 #include "tests/fake/port_host.h"
 #include "tests/fake/rig_mmc.h"
 
@@ -398,6 +399,31 @@ static void what_the_controller_cannot_reach_is_refused_unsent(void **state)
     assert_int_equal(rig.card.commands, commands);
 }
 
+static u64 ready_for_ever(void *model, u64 offset, u32 width)
+{
+    return sdhci_model_read(model, offset, width) | (offset == 0x30 ? 0x20 : 0);
+}
+
+/* Found by fuzzing: a status that always says something new must not put the deadline off. */
+static void a_status_that_never_rests_has_a_deadline_too(void **state)
+{
+    struct span span;
+    u64 before_ns;
+
+    (void)state;
+    bring_up(&(struct rig_mmc_setup){.no_dma = true});
+    rig.log.quiet = true;
+    span = rig_mmc_span(0, 512);
+    mmio_host_reset();
+    mmio_host_add(&(struct mmio_model){RIG_MMC_BASE, SDHCI_MODEL_BYTES, ready_for_ever,
+                                       sdhci_model_write, &rig.model});
+    rig.model.fault = (struct sdhci_fault){
+        .kind = SDHCI_FAULT_SILENT, .phase = SDHCI_PHASE_DATA_START, .command = 17, .times = 1};
+    before_ns = port_host_now_ns;
+    assert_int_equal(transfer(false, 0, 1, &span, 1, NULL), ST_TIMEOUT);
+    assert_in_range(port_host_now_ns - before_ns, LIMIT_NS, 2 * LIMIT_NS);
+}
+
 /* Must show 5: an operation on the caches that is left out does not stay hidden. */
 static void a_forgotten_cache_operation_is_seen(void **state)
 {
@@ -464,6 +490,7 @@ int main(void)
         CASE(an_error_wins_over_a_completion),
         CASE(a_refusal_in_the_response_ends_the_transfer),
         CASE(what_the_controller_cannot_reach_is_refused_unsent),
+        CASE(a_status_that_never_rests_has_a_deadline_too),
         CASE(a_forgotten_cache_operation_is_seen),
         CASE(nobody_at_the_address_is_said),
         CASE(quirks_are_found_by_name),
