@@ -150,7 +150,7 @@ u32 card_dat_levels(const struct card_model *card, u64 now_ns)
     if (card->state == CARD_OFF) {
         return 15; /* pulled up */
     }
-    if (card->switching) {
+    if (card->switching && !card->no_1v8_begin) {
         return 0; /* [SD-PHY] 4.2.4.2: the card drives all lines low until the switch is done */
     }
     return now_ns < card->busy_until_ns ? 14 : 15;

@@ -95,6 +95,7 @@ struct card_model {
     bool cmd23;
     bool discard;       /* SD */
     bool erased_ones;   /* erased sectors read as ones */
+    bool no_1v8_begin;  /* answers CMD11 and leaves its lines high */
     bool no_1v8_switch; /* says it will switch and then does not */
     bool write_protected;
     bool strobe;     /* eMMC: enhanced strobe */

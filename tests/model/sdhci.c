@@ -480,7 +480,8 @@ static void control_2_write(struct sdhci_model *m, u32 value, u32 mask)
 {
     static const u32 writable[] = {0, 0, 0xc0ff0000u, 0xf0ff0000u, 0xf4ff0000u, 0xf4ff0000u};
     u32 old = sdhci_model_word(m, W_CONTROL_2);
-    u32 may = writable[m->version] & ~(m->no_v4 ? 0x34000000u : 0);
+    u32 may =
+        writable[m->version] & ~(m->no_v4 ? 0x34000000u : 0) & ~(m->no_regulator ? 1u << 19 : 0);
     u32 word;
 
     mask &= may;

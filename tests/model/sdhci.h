@@ -76,9 +76,10 @@ struct sdhci_model {
     bool arasan;    /* the enhanced strobe is bit 0 of the vendor's register 0x78 */
     bool word_only; /* takes accesses of 32 bits only */
     bool slide_switch_locked;
-    bool no_v4;       /* the bits of version 4 do not stick */
-    bool stuck_heals; /* a stuck inhibit ends with a reset of all */
-    u32 tune_after;   /* how many blocks find the sampling point; above 40: never */
+    bool no_regulator; /* the signals stay at 3.3 V: the bit does not stick */
+    bool no_v4;        /* the bits of version 4 do not stick */
+    bool stuck_heals;  /* a stuck inhibit ends with a reset of all */
+    u32 tune_after;    /* how many blocks find the sampling point; above 40: never */
     u32 clock_ns, reset_ns;
     struct sdhci_fault fault;
     struct sdhci_model_user user;

@@ -159,12 +159,21 @@ static void cards_of_standard_capacity_are_addressed_by_byte(void **state)
 static void a_card_that_does_not_switch_runs_at_3v3(void **state)
 {
     (void)state;
-    ready(&(struct rig_mmc_setup){.kind = CARD_SD});
-    rig.card.no_1v8_switch = true;
-    assert_int_equal(identify(), ST_OK);
-    assert_int_equal(card.timing, MMC_TIMING_HS);
-    assert_int_equal(card.identifications, 2);
-    round_trip();
+    for (u32 i = 0; i < 3; i++) {
+        ready(&(struct rig_mmc_setup){.kind = CARD_SD});
+        rig.card.no_1v8_begin = i == 0;  /* the lines are not held low */
+        rig.model.no_regulator = i == 1; /* the voltage does not come down */
+        rig.card.no_1v8_switch = i == 2; /* the lines are not let go */
+        assert_int_equal(identify(), ST_OK);
+        assert_int_equal(card.timing, MMC_TIMING_HS);
+        assert_int_equal(card.identifications, 2);
+        assert_false(rig.model.bus.signal_1v8);
+        round_trip();
+        assert_int_equal(rig.log.complaints, 0);
+        if (i < 2) {
+            rig_mmc_done(&rig);
+        }
+    }
 }
 
 static void a_mode_without_a_sampling_point_is_left(void **state)
