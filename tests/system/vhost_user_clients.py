@@ -205,6 +205,17 @@ def fio(*args, timeout=120):
                               capture_output=True, text=True, timeout=timeout, check=False)
 
 
+def fio_files():
+    """Return ({name: path}, argv) of fio, its libraries and its linker, to run in a folder."""
+    prefix, _ = _linker(tree())
+    listed = util.output([*prefix, "--list", fio_program()])
+    paths = re.findall(r"(/\S+) \(0x", listed)
+    linker = pathlib.Path(prefix[0])
+    files = {pathlib.Path(p).name: pathlib.Path(p) for p in paths}
+    files |= {"fio": fio_program(), linker.name: linker}
+    return files, [f"./{linker.name}", "--library-path", ".", "./fio"]
+
+
 class Server:
     """A running caisson-vhost-user; as a context manager it ends with SIGTERM."""
 

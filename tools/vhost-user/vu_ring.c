@@ -152,6 +152,11 @@ static enum status ring_start(struct vu_session *s, u32 index, const char **why)
         setup.journal = &ring->log.journal;
         setup.again = ring->log.again;
         setup.again_count = ring->log.again_count;
+        s->again += ring->log.again_count;
+    }
+    if (setup.again_count > 0) {
+        log_info("%s: queue %u: %u requests that our predecessor took are served again", s->name,
+                 index, setup.again_count);
     }
     vdev_status_write(dev, vdev_status_read(dev) | VIRTIO_STATUS_DRIVER_OK);
     if (virtq_enable(virtq_of(s, index), &s->mem.gm, &setup) != ST_OK) {

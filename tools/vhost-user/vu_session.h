@@ -55,6 +55,7 @@ struct vu_session {
     bool backend_fd_tried;
     /* counters since init */
     u64 sessions, messages, refused, calls, kicks, resumed;
+    u64 again; /* requests that a predecessor took and we served */
 };
 
 struct vu_session_init {
