@@ -69,7 +69,8 @@ echo "first pass"
 while [ $(cut -d. -f1 /proc/uptime) -lt SECONDS ]; do
   pass=$((pass+1))
   FIO --name=v --filename=/dev/vda --ioengine=io_uring --iodepth=32 --direct=1 --rw=randwrite \
-    --bs=4k --size=8m --fdatasync=2 --randseed=$pass --verify=crc32c --verify_fatal=1 > /tmp/out 2>&1 \
+    --bs=4k --size=8m --fdatasync=2 --randseed=$pass --verify=crc32c --verify_fatal=1 \
+    > /tmp/out 2>&1 \
     && echo "pass $pass" || { echo "MISMATCH"; cat /tmp/out; break; }
 done
 echo GUEST-END

@@ -115,18 +115,18 @@ static void statistics(const struct vu_server *server)
         for (u32 q = 0; q < vb->vdev.queue_count; q++) {
             batches += vb->vdev.queue[q].vq.publishes;
         }
-        printf(
-            "%s: front-ends %llu requests %llu reads %llu writes %llu flushes %llu "
-            "bytes-read %llu bytes-written %llu errors-driver %llu errors-medium %llu "
-            "batches %llu kicks %llu calls %llu messages %llu refused %llu resumed %llu again %llu\n",
-            s->name, (unsigned long long)s->sessions, (unsigned long long)requests,
-            (unsigned long long)vb->reads, (unsigned long long)vb->writes,
-            (unsigned long long)vb->flushes, (unsigned long long)vb->bytes_read,
-            (unsigned long long)vb->bytes_written, (unsigned long long)vb->errors_guest,
-            (unsigned long long)vb->errors_medium, (unsigned long long)batches,
-            (unsigned long long)s->kicks, (unsigned long long)s->calls,
-            (unsigned long long)s->messages, (unsigned long long)s->refused,
-            (unsigned long long)s->resumed, (unsigned long long)s->again);
+        printf("%s: front-ends %llu requests %llu reads %llu writes %llu flushes %llu "
+               "bytes-read %llu bytes-written %llu errors-driver %llu errors-medium %llu "
+               "batches %llu kicks %llu calls %llu messages %llu refused %llu resumed %llu "
+               "again %llu\n",
+               s->name, (unsigned long long)s->sessions, (unsigned long long)requests,
+               (unsigned long long)vb->reads, (unsigned long long)vb->writes,
+               (unsigned long long)vb->flushes, (unsigned long long)vb->bytes_read,
+               (unsigned long long)vb->bytes_written, (unsigned long long)vb->errors_guest,
+               (unsigned long long)vb->errors_medium, (unsigned long long)batches,
+               (unsigned long long)s->kicks, (unsigned long long)s->calls,
+               (unsigned long long)s->messages, (unsigned long long)s->refused,
+               (unsigned long long)s->resumed, (unsigned long long)s->again);
     }
     printf("loop: turns %llu sleeps %llu\n", (unsigned long long)server->turns,
            (unsigned long long)server->sleeps);
