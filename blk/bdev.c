@@ -14,7 +14,23 @@ void bdev_init(struct bdev *dev, const struct bdev_ops *ops, const char *name,
           info->physical_block_bytes >= info->logical_block_bytes);
     CHECK(info->sectors % (info->logical_block_bytes / SECTOR_BYTES) == 0);
     CHECK(info->seg_max > 0);
+    CHECK((info->range_sectors_max > 0 || !(info->discard || info->write_zeroes)) &&
+          (info->discard_align_sectors > 0 || !info->discard) &&
+          (info->erase_align_sectors > 0 || !info->secure_erase));
     *dev = (struct bdev){.ops = ops, .name = name, .info = *info};
+}
+
+/** A range has no data, and its own limits. */
+static COLD bool range_is_served(const struct bdev_info *info, const struct blk_req *req)
+{
+    if (req->sectors == 0 || req->sectors > info->range_sectors_max) {
+        return false;
+    }
+    if (req->op == BLK_SECURE_ERASE) {
+        return info->secure_erase && req->sector % info->erase_align_sectors == 0 &&
+               req->sectors % info->erase_align_sectors == 0;
+    }
+    return req->op == BLK_DISCARD ? info->discard : info->write_zeroes;
 }
 
 /** The front end has refused all of this already, with the status its protocol wants. */
@@ -28,12 +44,14 @@ static void request_check(const struct bdev *dev, const struct blk_req *req)
     }
     CHECK(range_ok(req->sector, req->sectors, dev->info.sectors));
     CHECK(req->op == BLK_READ || !dev->info.read_only);
-    if (req->op == BLK_READ || req->op == BLK_WRITE) {
-        for (u32 i = 0; i < req->span_count; i++) {
-            bytes += req->spans[i].bytes;
-        }
-        CHECK(bytes == req->sectors * SECTOR_BYTES);
+    if (blk_op_is_range(req->op)) {
+        CHECK(range_is_served(&dev->info, req));
+        return;
     }
+    for (u32 i = 0; i < req->span_count; i++) {
+        bytes += req->spans[i].bytes;
+    }
+    CHECK(bytes == req->sectors * SECTOR_BYTES);
 }
 
 static inline void count(struct bdev *dev, const struct blk_req *req, enum status status)

@@ -23,8 +23,12 @@ struct bdev_info {
     bool write_cache; /* a completed write may be volatile until a flush */
     bool discard;
     bool write_zeroes;
-    bool write_zeroes_may_unmap;
+    bool write_zeroes_may_unmap; /* unmap makes a difference */
     bool secure_erase;
+    /* of one range, when any of the above is set */
+    u32 range_sectors_max;
+    u32 discard_align_sectors; /* only whole units of this are given back; others may be named */
+    u32 erase_align_sectors;   /* only whole units of this can be erased, others are refused */
 };
 
 struct bdev_ops {
@@ -41,6 +45,8 @@ struct bdev_ops {
      * can be ended without a trace (it still goes to its done list). NULL: never.
      */
     void (*cancel)(struct bdev *dev, struct blk_req *req);
+    /** How worn the medium is, from memory. NULL: it cannot tell. ST_OK, or what failed. */
+    enum status (*lifetime)(struct bdev *dev, struct blk_lifetime *life);
 };
 
 struct bdev {
@@ -57,7 +63,7 @@ struct bdev {
     u64 errors;
 };
 
-/** CHECKs that info is coherent. */
+/** CHECKs that info is coherent. Keeps name and ops. */
 void bdev_init(struct bdev *dev, const struct bdev_ops *ops, const char *name,
                const struct bdev_info *info);
 

@@ -23,6 +23,19 @@ enum blk_op {
     BLK_OP_COUNT
 };
 
+/** DISCARD, WRITE_ZEROES, SECURE_ERASE: a range of sectors without data. */
+static inline bool blk_op_is_range(enum blk_op op)
+{
+    return op >= BLK_DISCARD;
+}
+
+/** How worn a medium is, in the words of [JEDEC 84-B51 7.4]; 0 where it does not say. */
+struct blk_lifetime {
+    u16 pre_eol;     /* spare blocks: 1 normal, 2 80 % used, 3 90 % used */
+    u16 worn_type_a; /* 1..10: up to so many tenths are used; 11: all */
+    u16 worn_type_b;
+};
+
 struct blk_req;
 
 /** Finished requests of one submitter, oldest first. */
@@ -36,6 +49,7 @@ struct blk_req {
     enum blk_op op;
     u64 sector;               /* first sector, unit SECTOR_BYTES */
     u64 sectors;              /* count; 0 for BLK_FLUSH */
+    bool unmap;               /* WRITE_ZEROES: the medium may give the space back */
     const struct span *spans; /* data of READ and WRITE: sums to sectors * SECTOR_BYTES */
     u32 span_count;
     struct blk_done *done; /* where it goes when finished */

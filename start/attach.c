@@ -263,6 +263,22 @@ const struct backend_ops attach_backend_ops = {
     .alive = on_alive,
 };
 
+u32 attach_disk_resized(struct attach *attach, const struct disk *disk)
+{
+    u32 count = 0;
+
+    for (u32 i = 0; i < attach->active_count; i++) {
+        struct device *device = attach->active[i];
+
+        if (device->vdev == &device->blk.vdev && device->disk == disk &&
+            device->state == DEVICE_LIVE) {
+            vblk_resized(&device->blk);
+            count++;
+        }
+    }
+    return count;
+}
+
 /* --- pollers: trapped accesses --------------------------------------------------------------- */
 
 static u32 poll_mmio(void *ctx, u32 budget)

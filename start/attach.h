@@ -68,5 +68,8 @@ void attach_init(struct attach *attach, struct disks *disks);
 /** What drivers/xen/backend.c calls; ctx is the struct attach. */
 extern const struct backend_ops attach_backend_ops;
 
+/** disk has another size: tell the guests that use it. Returns the number of devices. */
+u32 attach_disk_resized(struct attach *attach, const struct disk *disk);
+
 /** The two pollers: trapped accesses first, data second. ctx is the struct attach. */
 void attach_add_pollers(struct attach *attach, struct poll_loop *loop);

@@ -53,6 +53,7 @@ static enum status block_open(struct attach *attach, struct device *device,
                                 .name = device->name,
                                 .id = device->disk->name,
                                 .read_only = !device->write,
+                                .queues = device->disk->queues,
                             });
     device->vdev = &device->blk.vdev;
     return ST_OK;

@@ -2,12 +2,14 @@
 /* command.c - see command.h. */
 #include "start/command.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-void command_init(struct command_reader *reader, struct report *report)
+void command_init(struct command_reader *reader, struct report *report, struct attach *attach)
 {
     memset(reader, 0, sizeof(*reader));
     reader->report = report;
+    reader->attach = attach;
 }
 
 static bool run_log(const char *level)
@@ -23,6 +25,29 @@ static bool run_log(const char *level)
     return false;
 }
 
+/** words is "NAME SIZE". */
+static bool run_resize(struct attach *attach, const char *words)
+{
+    char name[DISK_NAME_MAX], why[CONFIG_WHY_MAX];
+    const char *blank = strchr(words, ' ');
+    usize length = blank ? (usize)(blank - words) : 0;
+    struct disk *disk;
+    u64 bytes;
+
+    if (length == 0 || length >= sizeof(name) || !config_parse_bytes(blank + 1, &bytes)) {
+        return false;
+    }
+    memcpy(name, words, length);
+    name[length] = '\0';
+    if (disks_resize(attach->disks, name, bytes, &disk, why) != ST_OK) {
+        log_warn("resize: %s", why);
+        return true;
+    }
+    log_warn("disk '%s': %" PRIu64 " KiB from now on, %" PRIu32 " devices told", name, bytes >> 10,
+             attach_disk_resized(attach, disk));
+    return true;
+}
+
 static void run_line(struct command_reader *reader)
 {
     const char *line = reader->line;
@@ -33,8 +58,10 @@ static void run_line(struct command_reader *reader)
         report_held(reader->report);
     } else if (strncmp(line, "log ", 4) == 0 && run_log(line + 4)) {
         log_warn("log level is now %s", line + 4);
+    } else if (strncmp(line, "resize ", 7) == 0 && run_resize(reader->attach, line + 7)) {
+        return;
     } else {
-        log_warn("commands: stats, held, log error|warn|info|debug, help");
+        log_warn("commands: stats, held, log error|warn|info|debug, resize NAME SIZE, help");
     }
 }
 

@@ -5,23 +5,26 @@
  *   stats          every counter (start/report.h)
  *   held           what is held on behalf of guests
  *   log LEVEL      error, warn, info or debug
+ *   resize NAME SIZE    give the disk another size, such as 64M; its guests are told
  *   help           this list
  *
  * Typed by the toolstack's people, not by guests; still bounded: a line is COMMAND_LINE_MAX bytes.
  */
 #pragma once
 
+#include "start/attach.h"
 #include "start/report.h"
 
 #define COMMAND_LINE_MAX 64 /* bytes of a line, NUL included; longer ones are refused whole */
 
 struct command_reader {
     struct report *report;
+    struct attach *attach;
     char line[COMMAND_LINE_MAX];
     u32 used;
     bool too_long;
 };
 
-void command_init(struct command_reader *reader, struct report *report);
+void command_init(struct command_reader *reader, struct report *report, struct attach *attach);
 /** Take typed bytes; runs every line that is complete. */
 void command_feed(struct command_reader *reader, const char *text, usize bytes);

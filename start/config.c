@@ -142,6 +142,22 @@ static bool option_next(struct word *w, struct word *option)
     return true;
 }
 
+static bool parse_sectors(struct word w, u64 *bytes)
+{
+    return parse_bytes(w, bytes) && *bytes > 0 && is_aligned(*bytes, SECTOR_BYTES);
+}
+
+static enum status parse_queues(struct config_disk *disk, struct word w, char *why)
+{
+    u64 queues;
+
+    if (!parse_bytes(w, &queues) || queues < 1 || queues > VQ_PER_DEVICE) {
+        return refuse(why, "queues= takes 1 to 4, not", w); /* VQ_PER_DEVICE */
+    }
+    disk->queues = (u16)queues;
+    return ST_OK;
+}
+
 static enum status parse_disk_option(struct config_disk *disk, struct word option, bool *initrd,
                                      char *why)
 {
@@ -152,16 +168,21 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
     } else if (word_is(option, "initrd")) {
         *initrd = true;
     } else if (word_cut_key(&value, "size")) {
-        if (!parse_bytes(value, &disk->bytes) || disk->bytes == 0 ||
-            !is_aligned(disk->bytes, SECTOR_BYTES)) {
+        if (!parse_sectors(value, &disk->bytes)) {
             return refuse(why, "size= takes a multiple of 512, such as 64M, not", value);
         }
+    } else if (word_cut_key(&value, "max")) {
+        if (!parse_sectors(value, &disk->bytes_max)) {
+            return refuse(why, "max= takes a multiple of 512, such as 64M, not", value);
+        }
+    } else if (word_cut_key(&value, "queues")) {
+        return parse_queues(disk, value, why);
     } else if (word_cut_key(&value, "offset")) {
         if (!parse_bytes(value, &disk->offset) || !is_aligned(disk->offset, SECTOR_BYTES)) {
             return refuse(why, "offset= takes a multiple of 512, not", value);
         }
     } else {
-        return refuse(why, "disk= knows initrd, offset=, size= and ro, not", option);
+        return refuse(why, "disk= knows initrd, offset=, size=, max=, queues= and ro, not", option);
     }
     return ST_OK;
 }
@@ -169,7 +190,7 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
 static enum status parse_disk(struct config *config, struct word w, char *why)
 {
     struct config_disk *disk;
-    struct word option;
+    struct word option, name;
     bool initrd = false;
 
     if (config->disk_count == DISKS_MAX) {
@@ -184,6 +205,7 @@ static enum status parse_disk(struct config *config, struct word w, char *why)
             return refuse(why, "two disks have the same name", option);
         }
     }
+    name = option;
     disk = &config->disk[config->disk_count];
     memset(disk, 0, sizeof(*disk));
     memcpy(disk->name, option.text, option.bytes);
@@ -194,10 +216,15 @@ static enum status parse_disk(struct config *config, struct word w, char *why)
             return st;
         }
     }
+    disk->queues = disk->queues ? disk->queues : 1;
     disk->source = initrd || disk->bytes == 0 ? DISK_INITRD : DISK_ZEROES;
     if (disk->source == DISK_ZEROES && disk->offset != 0) {
         return refuse(why, "offset= needs initrd; zeroes have none: disk", option);
     }
+    if (disk->bytes_max != 0 && (disk->source != DISK_ZEROES || disk->bytes_max < disk->bytes)) {
+        return refuse(why, "max= needs a size= that is not larger, and no initrd: disk", name);
+    }
+    disk->bytes_max = disk->bytes_max ? disk->bytes_max : disk->bytes;
     config->disk_count++;
     return ST_OK;
 }
@@ -273,4 +300,9 @@ enum status config_parse(const char *bootargs, struct config *config, char *why)
         }
     }
     return ST_OK;
+}
+
+bool config_parse_bytes(const char *text, u64 *bytes)
+{
+    return parse_bytes((struct word){.text = text, .bytes = strlen(text)}, bytes);
 }

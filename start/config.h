@@ -2,9 +2,12 @@
 /*
  * config.h - what the bootargs say.                                              plane: control
  *
- *   disk=NAME[,initrd][,offset=N][,size=N][,ro]   a disk, as often as needed (DISKS_MAX)
+ *   disk=NAME[,initrd][,offset=N][,size=N][,max=N][,queues=N][,ro]
+ *                                  a disk, as often as needed (DISKS_MAX)
  *        without size=, or with initrd: a piece of the domain's initrd (the whole by default)
  *        with size= and no initrd:      zeroes
+ *        max=     zeroes only: memory is reserved so that `resize` may grow the disk up to this
+ *        queues=  virtqueues that a guest may use at once, 1 to VQ_PER_DEVICE; 1 by default
  *   spin_us=N | spin_us=forever    poll this long without work before sleeping
  *   log=error|warn|info|debug
  *   selftest=wild|code|stack       end in the exception report, to try it
@@ -23,8 +26,10 @@ enum disk_source { DISK_INITRD, DISK_ZEROES };
 struct config_disk {
     char name[DISK_NAME_MAX];
     enum disk_source source;
-    u64 offset; /* bytes into the initrd */
-    u64 bytes;  /* 0: up to the end of the initrd */
+    u64 offset;    /* bytes into the initrd */
+    u64 bytes;     /* 0: up to the end of the initrd */
+    u64 bytes_max; /* the disk may grow to; not below bytes unless that is 0 */
+    u16 queues;
     bool read_only;
 };
 
@@ -45,3 +50,6 @@ struct config {
  * with a sentence when there are more than DISKS_MAX disks.
  */
 enum status config_parse(const char *bootargs, struct config *config, char *why);
+
+/** Read "64M" and the like: true, and the bytes. */
+bool config_parse_bytes(const char *text, u64 *bytes);

@@ -14,15 +14,16 @@ static enum status place_zeroes(const struct config_disk *want, struct memmap *m
 {
     u64 total = memmap_total(map);
 
-    if (memmap_take(map, want->bytes, PAGE_BYTES, &place->base) != ST_OK) {
+    if (memmap_take(map, want->bytes_max, PAGE_BYTES, &place->base) != ST_OK) {
         snprintf(why, CONFIG_WHY_MAX,
-                 "disk '%s': size=%" PRIu64 " KiB does not fit into the %" PRIu64
+                 "disk '%s': %s=%" PRIu64 " KiB does not fit into the %" PRIu64
                  " KiB of this domain: raise memory=",
-                 want->name, want->bytes >> 10, total >> 10);
+                 want->name, want->bytes_max == want->bytes ? "size" : "max", want->bytes_max >> 10,
+                 total >> 10);
         return ST_FULL;
     }
     place->bytes = want->bytes;
-    port_zero((void *)(uintptr_t)place->base, place->bytes);
+    port_zero((void *)(uintptr_t)place->base, want->bytes_max);
     return ST_OK;
 }
 
@@ -67,7 +68,7 @@ static bool place_is_free(const struct disks *disks, const struct memrange *plac
         const struct ramdisk *other = &disks->disk[i].ram;
         u64 base = (u64)(uintptr_t)other->base;
 
-        if (place->base < base + other->bytes && base < place->base + place->bytes &&
+        if (place->base < base + other->reserved && base < place->base + place->bytes &&
             !(read_only && other->bdev.info.read_only)) {
             return false;
         }
@@ -94,8 +95,13 @@ static enum status disk_make(struct disks *disks, const struct config_disk *want
     }
     memset(disk, 0, sizeof(*disk));
     memcpy(disk->name, want->name, sizeof(disk->name));
+    disk->source = want->source;
+    disk->queues = want->queues;
     ramdisk_init(&disk->ram, disk->name, (void *)(uintptr_t)place.base, place.bytes,
                  want->read_only);
+    if (want->source == DISK_ZEROES) {
+        ramdisk_reserve(&disk->ram, want->bytes_max);
+    }
     disks->count++;
     log_info("disk '%s': %" PRIu64 " KiB of %s%s", disk->name, place.bytes >> 10,
              want->source == DISK_ZEROES ? "zeroes" : "initrd",
@@ -106,9 +112,14 @@ static enum status disk_make(struct disks *disks, const struct config_disk *want
 enum status disks_init(struct disks *disks, const struct config *config, struct memmap *map,
                        const struct memrange *initrd, char *why)
 {
-    static const struct config_disk whole_initrd = {.name = "initrd", .source = DISK_INITRD};
+    static const struct config_disk whole_initrd = {
+        .name = "initrd",
+        .source = DISK_INITRD,
+        .queues = 1,
+    };
 
     disks->count = 0;
+    disks->wiping = false;
     if (config->disk_count == 0 && initrd->bytes == 0) {
         snprintf(
             why, CONFIG_WHY_MAX,
@@ -185,4 +196,83 @@ void disks_names(const struct disks *disks, char *text, usize bytes)
 
         used += n > 0 ? (usize)n : 0;
     }
+}
+
+/* --- size --------------------------------------------------------------------------------------
+ */
+
+static enum status resize_refused(const struct disk *disk, u64 bytes, enum status st, char *why)
+{
+    const char *name = disk->name;
+
+    if (st == ST_RANGE) {
+        snprintf(why, CONFIG_WHY_MAX,
+                 "disk '%s': %" PRIu64 " KiB are more than the %" PRIu64
+                 " KiB reserved for it: start us with a larger max= for this disk",
+                 name, bytes >> 10, disk->ram.reserved >> 10);
+    } else if (st == ST_AGAIN) {
+        snprintf(why, CONFIG_WHY_MAX,
+                 "disk '%s': %" PRIu64 " KiB that were cut off are still being wiped: try again",
+                 name, (disk->ram.wiped_from - disk->ram.bytes) >> 10);
+    } else {
+        snprintf(why, CONFIG_WHY_MAX,
+                 "disk '%s': a size is a multiple of %" PRIu32 " bytes and not 0", name,
+                 disk->ram.bdev.info.logical_block_bytes);
+    }
+    return st;
+}
+
+enum status disks_resize(struct disks *disks, const char *name, u64 bytes, struct disk **disk,
+                         char *why)
+{
+    struct disk *found = disk_find(disks, name);
+    char names[128];
+    enum status st;
+
+    if (!found) {
+        disks_names(disks, names, sizeof(names));
+        snprintf(why, CONFIG_WHY_MAX, "there is no disk '%s' here, but: %s", name, names);
+        return ST_NOENT;
+    }
+    if (found->source != DISK_ZEROES) {
+        snprintf(why, CONFIG_WHY_MAX, "disk '%s' is a piece of the initrd: it has no other size",
+                 name);
+        return ST_NOSUP;
+    }
+    st = ramdisk_resize(&found->ram, bytes);
+    if (st != ST_OK) {
+        return resize_refused(found, bytes, st, why);
+    }
+    disks->wiping = true;
+    *disk = found;
+    return ST_OK;
+}
+
+u32 disks_poll(void *ctx, u32 budget)
+{
+    struct disks *disks = ctx;
+    u32 work = 0;
+
+    (void)budget; /* a slice for each disk that was cut */
+    if (!disks->wiping) {
+        return 0;
+    }
+    for (u32 i = 0; i < disks->count; i++) {
+        work += ramdisk_wipe(&disks->disk[i].ram);
+    }
+    disks->wiping = work > 0;
+    return work;
+}
+
+bool disks_arm(void *ctx)
+{
+    const struct disks *disks = ctx;
+
+    return disks->wiping;
+}
+
+/* Nobody was asked to wake us. */
+void disks_disarm(void *ctx)
+{
+    (void)ctx;
 }

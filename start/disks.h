@@ -3,7 +3,8 @@
  * disks.h - the named disks of this image and who has them open.                  plane: control
  *
  * A disk is made once, at start, from the configuration; a guest's target= picks one by name. One
- * writer, or any number of readers: what Xen's own block script enforces for Dom0's disks.
+ * writer, or any number of readers: what Xen's own block script enforces for Dom0's disks. A disk
+ * of zeroes can change its size while guests use it, within the memory that was taken for it.
  */
 #pragma once
 
@@ -14,6 +15,8 @@
 struct disk {
     char name[DISK_NAME_MAX];
     struct ramdisk ram;
+    enum disk_source source;
+    u16 queues; /* that a guest may use at once */
     u32 readers;
     bool writer;
 };
@@ -21,6 +24,7 @@ struct disk {
 struct disks {
     struct disk disk[DISKS_MAX];
     u32 count;
+    bool wiping; /* some disk may have work for ramdisk_wipe() */
 };
 
 /**
@@ -39,6 +43,19 @@ enum status disks_init(struct disks *disks, const struct config *config, struct 
  */
 enum status disk_open(struct disks *disks, const char *name, bool *write, struct disk **disk);
 void disk_close(struct disk *disk, bool write);
+
+/**
+ * Change the size of the disk called name, which is one of zeroes. ST_OK: *disk has its new size,
+ * and its guests are still to be told. ST_NOENT, ST_NOSUP, ST_INVAL, ST_RANGE or ST_AGAIN with a
+ * sentence in why[CONFIG_WHY_MAX].
+ */
+enum status disks_resize(struct disks *disks, const char *name, u64 bytes, struct disk **disk,
+                         char *why);
+
+/** For start/poll.h; ctx is the struct disks: wipes what was cut off, a slice each turn. */
+u32 disks_poll(void *ctx, u32 budget);
+bool disks_arm(void *ctx);
+void disks_disarm(void *ctx);
 
 /** "a, b, c": the names, for messages; cut to bytes. */
 void disks_names(const struct disks *disks, char *text, usize bytes);

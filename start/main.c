@@ -330,6 +330,13 @@ static void pollers_init(struct machine *m)
     m->loop.woken_ctx = m;
     attach_add_pollers(&m->attach, &m->loop);
     poll_add(&m->loop, &(struct poller){
+                           .name = "disks",
+                           .poll = disks_poll,
+                           .arm = disks_arm,
+                           .disarm = disks_disarm,
+                           .ctx = &m->disks,
+                       });
+    poll_add(&m->loop, &(struct poller){
                            .name = "xenstore",
                            .poll = xs_poll,
                            .arm = xs_arm,
@@ -389,7 +396,7 @@ _Noreturn void start_c(u64 dtb, struct machine *m)
     attach_init(&m->attach, &m->disks);
     backend_init(&m->backend, &m->xs, &attach_backend_ops, &m->attach);
     m->report = (struct report){.attach = &m->attach, .loop = &m->loop};
-    command_init(&m->commands, &m->report);
+    command_init(&m->commands, &m->report, &m->attach);
     pollers_init(m);
     log_info("ready after %" PRIu64 " ticks of %" PRIu64 " Hz", clock_ticks() - boot_ticks,
              clock_hz());

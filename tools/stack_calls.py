@@ -15,6 +15,7 @@ ENTRIES = [
 INDIRECT = [
     ("start/poll.c", [
         "poll_mmio", "arm_mmio", "disarm_mmio", "poll_data", "arm_data", "disarm_data",
+        "disks_poll", "disks_arm", "disks_disarm",
         "xs_poll", "xs_arm", "xs_disarm", "xs_deadline_ns", "backend_poll", "backend_deadline_ns",
         "poll_console", "arm_console", "disarm_console", "woken", "disarmed"]),
     ("start/base/log.c", ["hyp_sink", "uart_sink", "ring_sink"]),
@@ -28,7 +29,8 @@ INDIRECT = [
     ("start/attach.c", ["block_open", "block_close", "class_poll", "class_shutdown"]),
     ("start/report.c", ["class_report"]),
     ("virtio/gmem.c", ["foreign_find"]),
-    ("virtio/vdev.c", ["vblk_start", "vblk_stopped", "vmmio_raise"]),
+    ("virtio/vdev.c", ["vblk_features_ok", "vblk_start", "vblk_stopped",
+                        "vblk_config_write", "vmmio_raise"]),
     ("vmmio_raise", ["device_irq"]),
     ("virtio/vmmio.c", ["device_irq"]),
     ("blk/bdev.c", ["ramdisk_submit", "ramdisk_poll", "ramdisk_cancel"]),

@@ -140,9 +140,11 @@ def _areas(lines):
 
 
 def sizes_mb(extra):
-    """Return the MiB that the disks of zeroes in these bootargs take."""
+    """Return the MiB that the disks of zeroes in these bootargs take, or may grow to."""
     factor = {"K": 1 / 1024, "M": 1, "G": 1024}
-    return int(sum(int(n) * factor[u] for n, u in re.findall(r"size=(\d+)([KMG])", extra)) + 0.999)
+    taken = (max((int(n) * factor[u] for n, u in re.findall(r"(?:size|max)=(\d+)([KMG])", word)),
+                 default=0) for word in extra.split())
+    return int(sum(taken) + 0.999)
 
 
 def cost(before, after):

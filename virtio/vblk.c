@@ -77,10 +77,10 @@ static inline void request_end(struct vblk_req *vr, enum status status)
 }
 
 /** The driver got this request wrong. */
-static COLD void request_refuse(struct vblk *vb, struct vblk_req *vr)
+COLD void vblk_request_refuse(struct vblk *vb, struct vblk_req *vr)
 {
     vb->errors_guest++;
-    request_end(vr, ST_IO);
+    vblk_request_end(vr, ST_IO);
 }
 
 /** There is no place for a status, or no header to obey. */
@@ -90,22 +90,37 @@ static COLD void request_drop(struct vblk *vb, struct vblk_req *vr, const char *
     virtq_push_malformed(vr->vq, &vr->chain, why);
 }
 
-/** The medium says st of a request. True when that is its end, false when it is in flight. */
-static inline bool request_settle(struct vblk *vb, struct vblk_req *vr, enum status st)
+/** The medium is done with the request. */
+static inline void request_finish(struct vblk *vb, struct vblk_req *vr, enum status st)
 {
-    if (__builtin_expect(vb->write_through, 0) && st == ST_OK && vr->blk.op == BLK_WRITE) {
-        vr->blk.op = BLK_FLUSH;
-        vr->blk.sectors = 0;
-        st = bdev_submit(vb->bdev, &vr->blk);
-    }
-    if (st == ST_AGAIN) {
-        return false;
-    }
     if (__builtin_expect(st != ST_OK, 0)) {
         vb->errors_medium++;
     }
     request_end(vr, st);
-    return true;
+}
+
+static inline void request_settle(struct vblk *vb, struct vblk_req *vr, enum status st)
+{
+    if (st == ST_AGAIN) {
+        slot_take(vb, vr);
+    } else {
+        request_finish(vb, vr, st);
+    }
+}
+
+COLD void vblk_request_end(struct vblk_req *vr, enum status st)
+{
+    request_end(vr, st);
+}
+
+COLD void vblk_request_settle(struct vblk *vb, struct vblk_req *vr, enum status st)
+{
+    if (st == ST_AGAIN) {
+        slot_take(vb, vr);
+        return;
+    }
+    vb->errors_medium += st != ST_OK;
+    vblk_request_end(vr, st);
 }
 
 /** Complete everything on the done list; bounded by what is in flight. */
@@ -116,8 +131,11 @@ COLD u32 vblk_drain(struct vblk *vb)
 
     while ((req = blk_done_take(&vb->done)) != NULL) {
         struct vblk_req *vr = container_of(req, struct vblk_req, blk);
+        enum status st = vblk_request_step(vb, vr, req->status);
 
-        if (request_settle(vb, vr, req->status)) {
+        if (st != ST_AGAIN) {
+            vb->errors_medium += st != ST_OK;
+            vblk_request_end(vr, st);
             slot_return(vb, vr);
         }
         count++;
@@ -197,41 +215,15 @@ static inline u32 request_units(u64 bytes)
     return 1 + (u32)(bytes / VBLK_UNIT_BYTES);
 }
 
-static inline void submit(struct vblk *vb, struct vblk_req *vr)
-{
-    vr->blk.done = &vb->done;
-    if (!request_settle(vb, vr, bdev_submit(vb->bdev, &vr->blk))) {
-        slot_take(vb, vr);
-    }
-}
-
-COLD void vblk_request_end(struct vblk_req *vr, enum status st)
-{
-    request_end(vr, st);
-}
-
-COLD void vblk_request_submit(struct vblk *vb, struct vblk_req *vr)
-{
-    submit(vb, vr);
-}
-
-/** Sectors in whole logical blocks, inside the disk. */
-static inline bool range_is_served(const struct vblk *vb, u64 sector, u64 bytes)
-{
-    const struct bdev_info *info = &vb->bdev->info;
-
-    return is_aligned(bytes | sector * SECTOR_BYTES, info->logical_block_bytes) &&
-           range_ok(sector, bytes / SECTOR_BYTES, info->sectors);
-}
-
 /** Fill and submit IN or OUT, whose data must lie in one direction only. */
 static inline u32 request_data(struct vblk *vb, struct vblk_req *vr, enum blk_op op, u64 bytes,
                                u64 stray)
 {
     u64 sector = le64_get(vr->header.sector);
+    enum status st;
 
-    if (__builtin_expect(stray != 0 || !range_is_served(vb, sector, bytes), 0)) {
-        request_refuse(vb, vr);
+    if (__builtin_expect(stray != 0 || !vblk_range_is_served(vb, sector, bytes), 0)) {
+        vblk_request_refuse(vb, vr);
         return 1;
     }
     if (__builtin_expect(bytes == 0, 0)) {
@@ -241,7 +233,12 @@ static inline u32 request_data(struct vblk *vb, struct vblk_req *vr, enum blk_op
     vr->blk.op = op;
     vr->blk.sector = sector;
     vr->blk.sectors = bytes / SECTOR_BYTES;
-    submit(vb, vr);
+    vr->blk.done = &vb->done;
+    st = bdev_submit(vb->bdev, &vr->blk);
+    if (op == BLK_WRITE && __builtin_expect(vb->write_through, 0)) {
+        st = vblk_request_step(vb, vr, st);
+    }
+    request_settle(vb, vr, st);
     return request_units(bytes);
 }
 
@@ -262,7 +259,7 @@ static __attribute__((noinline)) u32 request_out(struct vblk *vb, struct vblk_re
     u64 bytes = vr->chain.read_bytes - sizeof(vr->header);
 
     if (vb->read_only) {
-        request_refuse(vb, vr);
+        vblk_request_refuse(vb, vr);
         return 1;
     }
     vr->blk.spans = &vr->chain.span[vr->data_first];
@@ -288,7 +285,7 @@ static u32 request_start(struct vblk *vb, struct vblk_req *vr)
     }
     vr->written_failed = chain->write_bytes == 1;
     if (__builtin_expect(chain->flaws || chain->desc_count > VBLK_DESC_MAX, 0)) {
-        request_refuse(vb, vr);
+        vblk_request_refuse(vb, vr);
         return 1;
     }
     if (le32_get(vr->header.type) == VIRTIO_BLK_T_IN) {

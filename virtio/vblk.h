@@ -9,6 +9,14 @@
  * live in slots of a pool that all devices of a poll loop share; when it is empty, requests wait in
  * their rings.
  *
+ * When is a write stable? [VIRTIO 5.2.6.2] The driver chooses by what it negotiates:
+ *   CONFIG_WCE and writeback = 0    when it is completed: we flush the medium first
+ *   neither CONFIG_WCE nor FLUSH    the same
+ *   otherwise                       when a later FLUSH, of any queue, is completed
+ * On a medium without a volatile cache all three are one. A flush that failed may have lost what
+ * was completed before it, and we hold no copy: every later FLUSH fails too until the driver resets
+ * the device, so that no driver takes its data for stable.
+ *
  * Next in the tour: vblk.c, then blk/bdev.h.
  */
 #pragma once
@@ -25,6 +33,13 @@
 
 struct vblk;
 
+/** A range of a DISCARD, WRITE_ZEROES or SECURE_ERASE, checked. */
+struct vblk_range {
+    u64 sector;
+    u32 sectors;
+    bool unmap;
+};
+
 struct vblk_req {
     struct blk_req blk;
     struct vblk *vb; /* NULL: the slot is free */
@@ -35,6 +50,8 @@ struct vblk_req {
     u32 written;        /* for the used ring, when the request succeeds */
     u32 written_failed; /* and when it fails: the status byte counts only if no gap precedes it */
     struct vblk_req *next_free;
+    u16 range_count, range_next; /* of a request with ranges: the medium gets one at a time */
+    struct vblk_range range[BLK_RANGES_MAX];
     struct vq_chain chain;
 };
 
@@ -50,7 +67,8 @@ struct vblk {
     struct vblk_pool *pool;
     struct blk_done done;
     bool read_only;
-    bool write_through; /* a write is flushed before it is completed [VIRTIO 5.2.6.2] */
+    bool write_through; /* what changes the medium is flushed before it is completed */
+    bool flush_failed;  /* since the last reset: writes may be lost, so no flush succeeds */
     u32 quick_type_max; /* vblk_quick() takes types up to this: IN, or OUT too */
     u32 in_flight;
     u16 queue_next; /* round robin start */
@@ -58,6 +76,7 @@ struct vblk {
     char id[VBLK_ID_BYTES];
     /* counters since vblk_init() */
     u64 reads, writes, flushes, get_ids, unsupported;
+    u64 discards, write_zeroes, secure_erases, lifetimes;
     u64 bytes_read, bytes_written;
     u64 errors_guest;  /* requests the driver got wrong: IOERR */
     u64 errors_medium; /* requests the medium failed: IOERR */
@@ -73,6 +92,7 @@ struct vblk_init {
     const char *name; /* for messages, e.g. "dom3/51712 root"; stays valid */
     const char *id;   /* GET_ID's answer, cut to VBLK_ID_BYTES */
     bool read_only;   /* also when the medium is not */
+    u16 queues;       /* 1..VQ_PER_DEVICE; 0 means 1 */
 };
 
 void vblk_pool_init(struct vblk_pool *pool);
@@ -126,7 +146,7 @@ static inline void vblk_disarm(struct vblk *vb)
     vdev_disarm(&vb->vdev);
 }
 
-/** The medium's capacity changed: tell the driver. [VIRTIO 5.2.4] */
+/** The medium's capacity changed: tell the driver. [VIRTIO 5.2.5] */
 void vblk_resized(struct vblk *vb);
 
 /**

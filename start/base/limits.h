@@ -27,6 +27,10 @@
 #define REQUESTS_MAX  32  /* requests in flight over all queues of one poller */
 #define SECTOR_BYTES  512 /* unit of every sector number [VIRTIO 5.2.4] */
 
+/* --- discard, write zeroes, secure erase ---------------------------------------------------- */
+#define BLK_RANGES_MAX      16            /* ranges of one request */
+#define BLK_RANGE_BYTES_MAX (u32) MIB(32) /* of one range, so that others come to turn */
+
 /* --- guest memory windows ------------------------------------------------------------------ */
 #define PAGE_BYTES   4096u        /* Xen's page on arm64, whatever the guest's own page size is */
 #define WINDOW_BYTES (u32) MIB(2) /* one window: a 2 MiB aligned piece of a guest */

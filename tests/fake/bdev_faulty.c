@@ -2,6 +2,8 @@
 /* bdev_faulty.c - a medium built to fail. */
 #include "tests/fake/bdev_faulty.h"
 
+#include "start/base/arith.h"
+
 static struct bdev_faulty *faulty_of(struct bdev *dev)
 {
     return container_of(dev, struct bdev_faulty, bdev);
@@ -21,7 +23,8 @@ static enum status faulty_submit(struct bdev *dev, struct blk_req *req)
     struct bdev_faulty *faulty = faulty_of(dev);
 
     faulty->submitted++;
-    if (faulty->fail_every > 0 && faulty->submitted % faulty->fail_every == 0) {
+    if ((faulty->fail_every > 0 && faulty->submitted % faulty->fail_every == 0) ||
+        (faulty->fail_ops & BIT32(req->op))) {
         return faulty->fail;
     }
     for (u32 i = 0; i < BDEV_FAULTY_HELD_MAX; i++) {
@@ -41,11 +44,11 @@ static enum status faulty_submit(struct bdev *dev, struct blk_req *req)
 
 static void note(struct bdev_faulty *faulty, enum blk_op op)
 {
-    if (op == BLK_WRITE) {
-        faulty->unflushed_writes++;
-    } else if (op == BLK_FLUSH) {
+    if (op == BLK_FLUSH) {
         faulty->flushes++;
         faulty->unflushed_writes = 0;
+    } else if (op != BLK_READ) {
+        faulty->unflushed_writes++;
     }
 }
 
@@ -59,19 +62,30 @@ static void pass_on(struct bdev_faulty *faulty, struct bdev_faulty_held *held, e
     bdev_done(&faulty->bdev, outer, status);
 }
 
+/** It may have been cut off meanwhile. */
+static enum status pass_in(struct bdev_faulty *faulty, struct blk_req *inner)
+{
+    faulty->unmaps += inner->op == BLK_WRITE_ZEROES && inner->unmap;
+    if (!range_ok(inner->sector, inner->sectors, faulty->inner->info.sectors)) {
+        return ST_IO;
+    }
+    return bdev_submit(faulty->inner, inner);
+}
+
 static u32 faulty_poll(struct bdev *dev)
 {
     struct bdev_faulty *faulty = faulty_of(dev);
     u32 work = bdev_poll(faulty->inner);
     struct blk_req *inner;
 
+    faulty->polls++;
     for (u32 i = 0; i < BDEV_FAULTY_HELD_MAX && !faulty->stall; i++) {
         struct bdev_faulty_held *held = &faulty->held[i];
         enum status st;
 
         if (held->outer && held->turns != UINT32_MAX && held->turns-- == 0) {
             held->turns = UINT32_MAX; /* with the inner medium */
-            st = bdev_submit(faulty->inner, &held->inner);
+            st = pass_in(faulty, &held->inner);
             if (st != ST_AGAIN) {
                 pass_on(faulty, held, st);
                 work++;
@@ -106,6 +120,25 @@ static const struct bdev_ops faulty_ops = {
     .poll = faulty_poll,
     .cancel = faulty_cancel,
 };
+
+static enum status faulty_lifetime(struct bdev *dev, struct blk_lifetime *life)
+{
+    *life = faulty_of(dev)->life;
+    return faulty_of(dev)->life_status;
+}
+
+/** The same for a medium that tells. */
+static const struct bdev_ops faulty_ops_telling = {
+    .submit = faulty_submit,
+    .poll = faulty_poll,
+    .cancel = faulty_cancel,
+    .lifetime = faulty_lifetime,
+};
+
+void bdev_faulty_tell_lifetime(struct bdev_faulty *faulty)
+{
+    faulty->bdev.ops = &faulty_ops_telling;
+}
 
 void bdev_faulty_init(struct bdev_faulty *faulty, struct bdev *inner, bool write_cache, u64 seed)
 {

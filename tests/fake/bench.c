@@ -23,6 +23,13 @@ void bench_init(struct bench *b, const struct bench_setup *setup)
         b->ram.bdev.info.logical_block_bytes = setup->logical_block_bytes;
     }
     bdev_faulty_init(&b->faulty, &b->ram.bdev, setup->write_cache, 1);
+    if (setup->erase_align_sectors) {
+        b->ram.bdev.info.erase_align_sectors = setup->erase_align_sectors;
+        b->faulty.bdev.info.erase_align_sectors = setup->erase_align_sectors;
+    }
+    if (setup->lifetime) {
+        bdev_faulty_tell_lifetime(&b->faulty);
+    }
     vblk_pool_init(&b->pool);
     vblk_init(&b->vb, &(struct vblk_init){
                           .bdev = setup->direct ? &b->ram.bdev : &b->faulty.bdev,
@@ -31,11 +38,27 @@ void bench_init(struct bench *b, const struct bench_setup *setup)
                           .name = "bench",
                           .id = BENCH_ID,
                           .read_only = setup->read_only,
+                          .queues = setup->queues,
                       });
     vmmio_init(&b->mmio, &b->vb.vdev, driver_irq, &b->drv);
     driver_init(&b->drv, &b->arena, &b->mmio);
-    driver_start(&b->drv, setup->features ? setup->features : UINT64_MAX,
-                 setup->size ? setup->size : 64);
+    bench_start(b, setup->features ? setup->features : UINT64_MAX, setup->size ? setup->size : 64);
+}
+
+void bench_start(struct bench *b, u64 features, u32 size)
+{
+    bool ready = driver_negotiate(&b->drv, features | BIT64(VIRTIO_F_VERSION_1)) &&
+                 driver_queue(&b->drv, size);
+
+    for (u32 q = 1; q < b->vb.vdev.queue_count; q++) {
+        struct driver *more = &b->more[q - 1];
+
+        driver_more(more, &b->drv, q, ARENA_BASE + q * b->arena.window_bytes);
+        ready = ready && driver_queue(more, size);
+    }
+    CHECK(ready);
+    driver_set(&b->drv, REG_STATUS, driver_get(&b->drv, REG_STATUS) | VIRTIO_STATUS_DRIVER_OK);
+    CHECK(driver_get(&b->drv, REG_STATUS) & VIRTIO_STATUS_DRIVER_OK);
 }
 
 void bench_done(struct bench *b)
@@ -55,10 +78,10 @@ void bench_done(struct bench *b)
     arena_free(&b->arena);
 }
 
-bool bench_wait(struct bench *b, u32 *id, u32 *written)
+bool bench_wait_on(struct bench *b, struct driver *drv, u32 *id, u32 *written)
 {
     for (u32 i = 0; i < BENCH_TURNS; i++) {
-        if (driver_take(&b->drv, id, written)) {
+        if (driver_take(drv, id, written)) {
             return true;
         }
         vblk_poll(&b->vb, 64);
@@ -66,20 +89,32 @@ bool bench_wait(struct bench *b, u32 *id, u32 *written)
     return false;
 }
 
-u8 bench_run_head(struct bench *b, u16 head, const struct driver_blk *blk, u32 *written)
+bool bench_wait(struct bench *b, u32 *id, u32 *written)
+{
+    return bench_wait_on(b, &b->drv, id, written);
+}
+
+static u8 run_head_on(struct bench *b, struct driver *drv, u16 head, const struct driver_blk *blk,
+                      u32 *written)
 {
     u32 id = UINT32_MAX, bytes = UINT32_MAX;
 
-    driver_offer(&b->drv, head);
-    CHECK(bench_wait(b, &id, &bytes));
+    driver_offer(drv, head);
+    CHECK(bench_wait_on(b, drv, &id, &bytes));
     CHECK(id == head);
     if (written) {
         *written = bytes;
     }
-    return driver_blk_status(&b->drv, blk);
+    return driver_blk_status(drv, blk);
 }
 
-u8 bench_run(struct bench *b, const struct driver_blk *blk, bool write_data, u32 *written)
+u8 bench_run_head(struct bench *b, u16 head, const struct driver_blk *blk, u32 *written)
+{
+    return run_head_on(b, &b->drv, head, blk, written);
+}
+
+u8 bench_run_on(struct bench *b, struct driver *drv, const struct driver_blk *blk, bool write_data,
+                u32 *written)
 {
     const struct driver_piece piece[] = {
         {blk->header, sizeof(struct vblk_header), false},
@@ -87,7 +122,12 @@ u8 bench_run(struct bench *b, const struct driver_blk *blk, bool write_data, u32
         {blk->status, 1, true},
     };
 
-    return bench_run_head(b, driver_chain(&b->drv, piece, ARRAY_LEN(piece)), blk, written);
+    return run_head_on(b, drv, driver_chain(drv, piece, ARRAY_LEN(piece)), blk, written);
+}
+
+u8 bench_run(struct bench *b, const struct driver_blk *blk, bool write_data, u32 *written)
+{
+    return bench_run_on(b, &b->drv, blk, write_data, written);
 }
 
 bool bench_serves(struct bench *b)

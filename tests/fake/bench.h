@@ -19,6 +19,9 @@ struct bench_setup {
     bool read_only;
     bool direct; /* the ramdisk itself, without the faulty medium in front of it */
     bool write_cache;
+    bool lifetime;           /* the medium tells how worn it is */
+    u16 queues;              /* 0: 1 */
+    u32 erase_align_sectors; /* 0: 1 */
     u32 logical_block_bytes; /* 0: 512 */
     u32 windows;             /* 0: 4 */
     u64 window_bytes;        /* 0: 1 MiB */
@@ -27,6 +30,7 @@ struct bench_setup {
 struct bench {
     struct arena arena;
     struct driver drv;
+    struct driver more[VQ_PER_DEVICE - 1]; /* of the queues after the first, when there are */
     struct vmmio mmio;
     struct vblk vb;
     struct vblk_pool pool;
@@ -41,11 +45,19 @@ void bench_init(struct bench *b, const struct bench_setup *setup);
 /** CHECKs that nothing leaked: no request, no pin, no slot; then frees the arena. */
 void bench_done(struct bench *b);
 
+/** A driver for each queue, from reset to DRIVER_OK. */
+void bench_start(struct bench *b, u64 features, u32 size);
+
 /** Poll until a used element comes, at most turns times. False when none came. */
 bool bench_wait(struct bench *b, u32 *id, u32 *written);
+/** The same for one queue. */
+bool bench_wait_on(struct bench *b, struct driver *drv, u32 *id, u32 *written);
 /** Run one request to its end; returns its status byte (0xff: not written); *written may be NULL.
  */
 u8 bench_run(struct bench *b, const struct driver_blk *blk, bool write_data, u32 *written);
+/** The same on one queue. */
+u8 bench_run_on(struct bench *b, struct driver *drv, const struct driver_blk *blk, bool write_data,
+                u32 *written);
 /** The same for any chain; blk names the status byte. */
 u8 bench_run_head(struct bench *b, u16 head, const struct driver_blk *blk, u32 *written);
 /** A read of sector that must succeed with the right data: the device still serves. */

@@ -79,13 +79,24 @@ bool driver_queue(struct driver *drv, u32 size)
     arena_fill(drv->arena, drv->avail, 0, VIRTQ_AVAIL_BYTES(size));
     arena_fill(drv->arena, drv->used, 0, VIRTQ_USED_BYTES(size));
     drv->avail_idx = drv->used_idx = drv->desc_next = 0;
-    driver_set(drv, REG_QUEUE_SEL, 0);
+    driver_set(drv, REG_QUEUE_SEL, drv->queue);
     driver_set(drv, REG_QUEUE_SIZE, size);
     set_address(drv, REG_QUEUE_DESC, drv->desc);
     set_address(drv, REG_QUEUE_DRIVER, drv->avail);
     set_address(drv, REG_QUEUE_DEVICE, drv->used);
     driver_set(drv, REG_QUEUE_READY, 1);
     return driver_get(drv, REG_QUEUE_READY) == 1;
+}
+
+void driver_more(struct driver *more, const struct driver *drv, u32 queue, u64 free)
+{
+    *more = (struct driver){
+        .arena = drv->arena,
+        .mmio = drv->mmio,
+        .queue = queue,
+        .features = drv->features,
+        .free = free,
+    };
 }
 
 void driver_start(struct driver *drv, u64 wanted, u32 size)
@@ -168,7 +179,7 @@ bool driver_offer(struct driver *drv, u16 head)
 
 void driver_kick(struct driver *drv)
 {
-    driver_set(drv, REG_QUEUE_NOTIFY, 0);
+    driver_set(drv, REG_QUEUE_NOTIFY, drv->queue);
 }
 
 u16 driver_used_idx(struct driver *drv)

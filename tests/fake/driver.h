@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * driver.h - the guest: a small virtio-mmio driver with one split ring in an arena.
+ * driver.h - the guest: a small virtio-mmio driver with one split ring in an arena. A device with
+ * several queues has a driver for each.
  *
  * It does what a driver does (negotiate, program the queue, offer chains, take used ones, decide
  * about kicks), and lets a test do each step wrongly: every word of the ring is one call away.
@@ -44,7 +45,8 @@ enum {
 struct driver {
     struct arena *arena;
     struct vmmio *mmio;
-    u32 size; /* of the queue */
+    u32 queue; /* which one: a further driver of the same device has another */
+    u32 size;  /* of the queue */
     u64 features;
     u64 desc, avail, used; /* guest addresses */
     u64 free;              /* next guest address to hand out */
@@ -80,6 +82,8 @@ u64 driver_alloc(struct driver *drv, u64 bytes, u64 align);
 bool driver_negotiate(struct driver *drv, u64 wanted);
 /** Place a ring of size at drv->desc, avail, used (0: allocate) and make it ready; QueueReady. */
 bool driver_queue(struct driver *drv, u32 size);
+/** A driver for one more queue of the same device, with guest memory of its own from free on. */
+void driver_more(struct driver *more, const struct driver *drv, u32 queue, u64 free);
 /** Everything from reset to DRIVER_OK. CHECKs that it worked. */
 void driver_start(struct driver *drv, u64 wanted, u32 size);
 

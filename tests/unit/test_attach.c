@@ -138,6 +138,25 @@ static void a_window_that_is_refused_gives_the_disk_back(void **state)
     nothing_left();
 }
 
+/* Whoever uses the disk reads its new size, under a new generation. */
+static void a_disk_that_changes_its_size_is_told_to_its_guests(void **state)
+{
+    u32 generation;
+    void *handle;
+
+    (void)state;
+    assert_int_equal(ask(VIRTIO_ID_BLOCK, 0, "data", &handle), ST_OK);
+    generation = reg_read(0, REG_CONFIG_GENERATION);
+    assert_int_equal(reg_read(0, REG_CONFIG), 8);
+    assert_int_equal(ramdisk_resize(&disks.disk[0].ram, SECTOR_BYTES), ST_OK);
+    assert_int_equal(attach_disk_resized(&attach, &disks.disk[0]), 1);
+    assert_int_equal(reg_read(0, REG_CONFIG), 1);
+    assert_int_not_equal(reg_read(0, REG_CONFIG_GENERATION), generation);
+    assert_int_equal(attach_disk_resized(&attach, &disks.disk[1]), 0);
+    attach_backend_ops.detach(&attach, handle);
+    assert_int_equal(attach_disk_resized(&attach, &disks.disk[0]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +164,7 @@ int main(void)
         cmocka_unit_test_setup(an_unknown_type_is_refused_with_the_list_of_those_served, fresh),
         cmocka_unit_test_setup(a_refused_device_leaves_the_guest_as_it_was, fresh),
         cmocka_unit_test_setup(a_window_that_is_refused_gives_the_disk_back, fresh),
+        cmocka_unit_test_setup(a_disk_that_changes_its_size_is_told_to_its_guests, fresh),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

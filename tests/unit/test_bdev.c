@@ -144,12 +144,54 @@ static void an_incoherent_medium_is_our_mistake(void **state)
         {.sectors = 16, .logical_block_bytes = 4096, .physical_block_bytes = 512, .seg_max = 1},
         {.sectors = 15, .logical_block_bytes = 1024, .physical_block_bytes = 1024, .seg_max = 1},
         {.sectors = 16, .logical_block_bytes = 512, .physical_block_bytes = 512, .seg_max = 0},
+        {.sectors = 16,
+         .logical_block_bytes = 512,
+         .physical_block_bytes = 512,
+         .seg_max = 1,
+         .write_zeroes = true},
+        {.sectors = 16,
+         .logical_block_bytes = 512,
+         .physical_block_bytes = 512,
+         .seg_max = 1,
+         .discard = true,
+         .range_sectors_max = 1},
+        {.sectors = 16,
+         .logical_block_bytes = 512,
+         .physical_block_bytes = 512,
+         .seg_max = 1,
+         .secure_erase = true,
+         .range_sectors_max = 1},
     };
 
     (void)state;
     for (u32 i = 0; i < ARRAY_LEN(bad); i++) {
         assert_true(info_refused(&bad[i]));
     }
+}
+
+/* Each kind where the medium does it, within its limits; nothing else reaches the medium. */
+static void a_range_the_medium_does_not_do_is_our_mistake(void **state)
+{
+    static const enum blk_op ops_of[] = {BLK_DISCARD, BLK_WRITE_ZEROES, BLK_SECURE_ERASE};
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_LEN(ops_of); i++) {
+        dev.info.range_sectors_max = 8;
+        dev.info.erase_align_sectors = 4;
+        dev.info.discard = i == 0;
+        dev.info.write_zeroes = i == 1;
+        dev.info.secure_erase = i == 2;
+        for (u32 k = 0; k < ARRAY_LEN(ops_of); k++) {
+            assert_int_equal(refused(ops_of[k], 4, 8, 0), i != k);
+        }
+        assert_true(refused(ops_of[i], 0, 0, 0));
+        assert_true(refused(ops_of[i], 0, 12, 0));
+        assert_true(refused(ops_of[i], 12, 8, 0));
+        assert_int_equal(refused(ops_of[i], 2, 4, 0), i == 2);
+        assert_int_equal(refused(ops_of[i], 4, 2, 0), i == 2);
+    }
+    dev.info.read_only = true;
+    assert_true(refused(BLK_SECURE_ERASE, 4, 8, 0));
 }
 
 static void the_done_list_keeps_its_order(void **state)
@@ -178,6 +220,7 @@ int main(void)
         cmocka_unit_test_setup(a_request_in_flight_ends_on_its_list, fresh),
         cmocka_unit_test_setup(a_request_that_fails_at_once_is_counted, fresh),
         cmocka_unit_test_setup(an_incoherent_medium_is_our_mistake, fresh),
+        cmocka_unit_test_setup(a_range_the_medium_does_not_do_is_our_mistake, fresh),
         cmocka_unit_test_setup(the_done_list_keeps_its_order, fresh),
     };
 

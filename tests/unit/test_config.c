@@ -52,6 +52,41 @@ static void several_disks_are_read(void **state)
     assert_int_equal(cfg.disk[2].bytes, 0);
 }
 
+static void a_disk_says_how_far_it_may_grow_and_how_many_queues_it_has(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        config_parse("disk=a,size=1M,max=3M,queues=4 disk=b,size=1M disk=c,queues=2", &cfg, why),
+        ST_OK);
+    assert_int_equal(cfg.disk[0].bytes, MIB(1));
+    assert_int_equal(cfg.disk[0].bytes_max, MIB(3));
+    assert_int_equal(cfg.disk[0].queues, 4);
+    assert_int_equal(cfg.disk[1].bytes_max, MIB(1));
+    assert_int_equal(cfg.disk[1].queues, 1);
+    assert_int_equal(cfg.disk[2].source, DISK_INITRD);
+    assert_int_equal(cfg.disk[2].queues, 2);
+    expect_refused("disk=a,size=1M,queues=0", "1 to 4");
+    expect_refused("disk=a,size=1M,queues=5", "1 to 4");
+    expect_refused("disk=a,size=1M,queues=", "1 to 4");
+    expect_refused("disk=a,size=1M,queues=x", "'x'");
+    expect_refused("disk=a,size=1M,max=513", "multiple of 512");
+    expect_refused("disk=a,size=2M,max=1M", "'a'");
+    expect_refused("disk=a,max=1M", "max= needs a size=");
+    expect_refused("disk=a,initrd,size=1M,max=2M", "no initrd");
+}
+
+static void sizes_are_read_alone(void **state)
+{
+    u64 bytes;
+
+    (void)state;
+    assert_true(config_parse_bytes("3K", &bytes) && bytes == 3072);
+    assert_true(config_parse_bytes("0x200", &bytes) && bytes == 512);
+    assert_false(config_parse_bytes("", &bytes));
+    assert_false(config_parse_bytes("3K ", &bytes));
+    assert_false(config_parse_bytes("-3", &bytes));
+}
+
 static void other_words_are_read(void **state)
 {
     (void)state;
@@ -117,6 +152,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(empty_bootargs_give_defaults),
         cmocka_unit_test(several_disks_are_read),
+        cmocka_unit_test(a_disk_says_how_far_it_may_grow_and_how_many_queues_it_has),
+        cmocka_unit_test(sizes_are_read_alone),
         cmocka_unit_test(other_words_are_read),
         cmocka_unit_test(unknown_words_are_refused_by_name),
         cmocka_unit_test(bad_names_are_refused),

@@ -179,6 +179,8 @@ enum status bdev_file_open(struct bdev_file *file, const char *name, const char 
         .discard = !read_only,
         .write_zeroes = !read_only,
         .write_zeroes_may_unmap = false,
+        .range_sectors_max = BLK_RANGE_BYTES_MAX / SECTOR_BYTES,
+        .discard_align_sectors = 1,
     };
     bdev_init(&file->dev, &file_ops, name, &info);
     return ST_OK;

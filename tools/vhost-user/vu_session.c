@@ -159,12 +159,11 @@ static enum status set_config(struct call *c)
     const struct vu_config *config = &c->msg->config;
 
     /* > back-ends MUST NOT accept SET_CONFIG for read-only configuration space fields */
-    if (config->flags != CONFIG_FLAG_WRITABLE || !dev->ops->config_write) {
-        return refuse(c, ST_ACCES, "the config space is read-only");
+    if (config->flags != CONFIG_FLAG_WRITABLE || config->bytes != 1 ||
+        config->offset != offsetof(struct vblk_config, writeback)) {
+        return refuse(c, ST_ACCES, "the config space is read-only but for writeback");
     }
-    for (u32 i = 0; i < config->bytes; i++) {
-        vdev_config_write(dev, config->offset + i, 1, config->data[i]);
-    }
+    vdev_config_write(dev, config->offset, 1, config->data[0]);
     return ST_OK;
 }
 
