@@ -265,7 +265,7 @@ bench-icount: $(B)/caisson.img ## instructions per request beside Linux xen-blkb
 clean: ## remove what was built; downloads and Xen under build/testbed stay
 	$(Q)rm -rf $(B)/arm $(B)/host $(B)/check $(B)/fuzz $(B)/include $(B)/caisson.*
 
-include tests/fuzz/fuzz.mk tools/vhost-user/vhost-user.mk tests/bench/bench.mk
+include tests/fuzz/fuzz.mk tools/vhost-user/vhost-user.mk tests/cov.mk tests/bench/bench.mk
 
 -include $(shell test -d $(B)/check && find $(B)/check -name '*.d')
 -include $(ARM_OBJS:.o=.d) $(HOST_OBJS:.o=.d) $(patsubst %,$(B)/host/tests/unit/%.c.d,$(UNIT_TESTS))
