@@ -111,9 +111,10 @@ def judge(lines, excused):
         text = (tree.ROOT / name).read_text().splitlines()
         for at, count in sorted(lines[name].items()):
             if count == 0:
-                missed.add((name, text[at - 1].strip()))
-                if (name, text[at - 1].strip()) not in excused:
-                    yield f"{name}:{at}: no test runs `{text[at - 1].strip()}`, and {LIST} is silent"
+                line = text[at - 1].strip()
+                missed.add((name, line))
+                if (name, line) not in excused:
+                    yield f"{name}:{at}: no test runs `{line}`, and {LIST} is silent"
     for name, text in sorted(set(excused) - missed):
         yield f"{LIST}: `{text}` of {name} is run, or gone: take it off the list"
 

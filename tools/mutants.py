@@ -54,13 +54,12 @@ MUTANTS = [
      "if (vq->busy[*head / 64] >> (*head % 64) & 1) {",
      "if (vq->busy[*head / 64] >> (*head % 64) & 2) {",
      "test_virtq", "a_head_offered_twice_breaks_the_queue"),
-    ("each descriptor checked, not their sum", "virtio/vblk.c",
+    ("each descriptor checked, not their sum", "virtio/vblk_parts.h",
      "range_ok(sector, bytes / SECTOR_BYTES, info->sectors)",
      "range_ok(sector, bytes != 0, info->sectors)",
      "test_vblk", "the_sum_of_the_descriptors_counts"),
     ("registers written after DRIVER_OK", "virtio/vdev.c",
-     "!(dev->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FAILED))",
-     "!(dev->status & VIRTIO_STATUS_FAILED)",
+     "(dev->queue[queue].again || !(dev->status & VIRTIO_STATUS_DRIVER_OK)) &&", "",
      "test_vmmio", "queue_registers_are_frozen_when_they_must_be"),
     ("reset that does not wait for the medium", "virtio/vdev.c",
      "if (!dev->resetting || vdev_in_flight(dev) > 0) {", "if (!dev->resetting) {",
@@ -71,6 +70,11 @@ MUTANTS = [
     ("flush that the medium never hears of", "virtio/vblk_rare.c",
      "    vr->blk.op = BLK_FLUSH;\n", "    vr->blk.op = BLK_READ;\n",
      "test_vblk", "a_flush_reaches_the_medium"),
+    ("flush of one queue only", "virtio/vblk_rare.c",
+     "    vr->blk.op = BLK_FLUSH;\n",
+     "    if (vr->vq != &vb->vdev.queue[0].vq) {\n        return ST_OK;\n    }\n"
+     "    vr->blk.op = BLK_FLUSH;\n",
+     "test_vblk_rare", "a_flush_covers_the_writes_of_every_queue"),
 ]
 
 

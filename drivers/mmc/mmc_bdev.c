@@ -359,32 +359,10 @@ static u32 slot_look(struct mmc_bdev *disk)
 
 /* --- the bdev
  * --------------------------------------------------------------------------------------------- */
-static bool offered(const struct bdev_info *info, enum blk_op op)
-{
-    switch (op) {
-    case BLK_READ:
-    case BLK_WRITE:
-    case BLK_FLUSH:
-        return true;
-    case BLK_DISCARD:
-        return info->discard;
-    case BLK_WRITE_ZEROES:
-        return info->write_zeroes;
-    case BLK_SECURE_ERASE:
-        return info->secure_erase;
-    case BLK_OP_COUNT:
-        break;
-    }
-    return false;
-}
-
 static enum status mmc_bdev_submit(struct bdev *dev, struct blk_req *req)
 {
     struct mmc_bdev *disk = disk_of(dev);
 
-    if (!offered(&dev->info, req->op)) {
-        return ST_NOSUP;
-    }
     if (disk->card->state == MMC_ABSENT) {
         return ST_NODEV;
     }
@@ -466,6 +444,10 @@ void mmc_bdev_init(struct mmc_bdev *disk, struct mmc_card *card, const char *nam
         .write_zeroes = card->erased_zero && !card->read_only,
         .write_zeroes_may_unmap = card->erased_zero,
         .secure_erase = card->secure_erase && !card->read_only,
+        /* Trim, secure trim and SD's erase take single sectors; long ranges are cut here. */
+        .range_sectors_max = UINT32_MAX,
+        .discard_align_sectors = 1,
+        .erase_align_sectors = 1,
     };
 
     CHECK(card->state == MMC_READY);
