@@ -45,6 +45,11 @@ void port_copy(void *to, const void *from, usize bytes)
     memcpy(to, from, bytes);
 }
 
+void port_zero(void *to, usize bytes)
+{
+    memset(to, 0, bytes);
+}
+
 _Noreturn void panic(const char *format, ...)
 {
     va_list args;
