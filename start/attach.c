@@ -151,6 +151,7 @@ static enum status device_start(struct attach *attach, struct device *device)
     device->guest->device_count++;
     device->state = DEVICE_LIVE;
     attach->active[attach->active_count++] = device;
+    watch_add(&attach->watch, device->vdev);
     return ST_OK;
 }
 
@@ -213,17 +214,27 @@ static enum status on_attach(void *ctx, const struct backend_request *request, v
     return ST_OK;
 }
 
-/** Let go of a device whose requests have all come back. */
-static void device_finish(struct attach *attach, struct device *device)
+/** The device has no turns any more. */
+static void device_retire(struct attach *attach, const struct device *device)
 {
-    struct guest *guest = device->guest;
-
     for (u32 i = 0; i < attach->active_count; i++) {
         if (attach->active[i] == device) {
             attach->active[i] = attach->active[--attach->active_count];
             break;
         }
     }
+    watch_clear(&attach->watch);
+    for (u32 i = 0; i < attach->active_count; i++) {
+        watch_add(&attach->watch, attach->active[i]->vdev);
+    }
+}
+
+/** Let go of a device whose requests have all come back. */
+static void device_finish(struct attach *attach, struct device *device)
+{
+    struct guest *guest = device->guest;
+
+    device_retire(attach, device);
     attach->requests += vdev_requests(device->vdev);
     attach->kicks += device->vdev->kicks;
     attach->interrupts += device->vdev->interrupts;
@@ -243,6 +254,7 @@ static void on_detach(void *ctx, void *handle)
     CHECK(device->state == DEVICE_LIVE);
     ioreq_range_remove(&device->guest->server, device->mmio_base);
     device->state = DEVICE_CLOSING;
+    attach->walk = true;
     if (device_stop(device)) {
         device_finish(attach, device);
     }
@@ -318,11 +330,18 @@ static void disarm_mmio(void *ctx)
 static u32 poll_device(struct attach *attach, struct device *device, u32 share)
 {
     struct vdev *dev = device->vdev;
+    u32 work;
 
     if (device->state == DEVICE_LIVE) {
-        return vdev_idle(dev) ? 0 : dev->ops->poll(dev, share);
+        if (vdev_idle(dev)) {
+            return 0;
+        }
+        work = dev->ops->poll(dev, share);
+        attach->walk |= vdev_in_flight(dev) > 0;
+        return work;
     }
     if (!device_stop(device)) {
+        attach->walk = true;
         return 0;
     }
     device_finish(attach, device);
@@ -333,13 +352,13 @@ static u32 poll_data(void *ctx, u32 budget)
 {
     struct attach *attach = ctx;
     u32 count = attach->active_count;
-    u32 share, work;
+    u32 share, work = gmem_foreign_reap();
 
-    if (count == 0) {
-        return 0;
+    if (!attach->walk && !watch_found(&attach->watch)) {
+        return work;
     }
-    share = budget / count > SHARE_MIN ? budget / count : SHARE_MIN;
-    work = gmem_foreign_reap();
+    attach->walk = false;
+    share = count > 0 && budget / count > SHARE_MIN ? budget / count : SHARE_MIN;
     for (u32 i = 0; i < count && i < attach->active_count; i++) {
         u32 at = attach->turn_start + i;
 

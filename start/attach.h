@@ -18,6 +18,7 @@
 #include "start/poll.h"
 #include "virtio/vblk.h"
 #include "virtio/vmmio.h"
+#include "virtio/watch.h"
 
 #define DEVICE_NAME_MAX 64 /* bytes of "dom65535/4294967295 NAME", NUL included */
 
@@ -54,7 +55,10 @@ struct attach {
     struct device device[DEVICES_MAX];
     struct device *active[DEVICES_MAX]; /* not FREE, dense: what a turn walks */
     u32 active_count;
-    u32 turn_start; /* round robin over active */
+    u32 turn_start;     /* round robin over active */
+    struct watch watch; /* their queues: what an idle turn looks at */
+    bool
+        walk; /* a device closes, or has requests with its medium: its turn comes without a chain */
     struct guest *serving[GUESTS_MAX];
     u32 serving_count;
     /* counters since start; those of guests and devices that are gone are added up here */

@@ -49,7 +49,7 @@ static void raise_cause(struct vdev *dev, u32 cause, u16 queue)
 /* --- status [VIRTIO 2.1] ------------------------------------------------------------------------
  */
 
-static u32 vdev_in_flight(const struct vdev *dev)
+u32 vdev_in_flight(const struct vdev *dev)
 {
     u32 count = 0;
 

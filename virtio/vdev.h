@@ -132,6 +132,8 @@ static inline bool vdev_idle(const struct vdev *dev)
     return true;
 }
 
+/** Requests of all queues that were taken and not returned. */
+u32 vdev_in_flight(const struct vdev *dev);
 /** Requests returned to the driver since vdev_init(), whatever became of them. */
 u64 vdev_requests(const struct vdev *dev);
 /** Ask for kicks on all queues. Returns true when there is work already. */

@@ -157,6 +157,57 @@ static void a_disk_that_changes_its_size_is_told_to_its_guests(void **state)
     assert_int_equal(attach_disk_resized(&attach, &disks.disk[0]), 0);
 }
 
+/** A class that counts its turns, and keeps as many requests in flight as it is told. */
+static struct {
+    u32 turns;
+    u16 keep;
+} counted;
+
+static u32 counted_poll(struct vdev *dev, u32 budget)
+{
+    struct virtq *vq = &dev->queue[0].vq;
+
+    (void)budget;
+    counted.turns++;
+    vq->next = load_u16(vq->avail_idx);
+    vq->used_next = (u16)(vq->next - counted.keep);
+    return 1;
+}
+
+static u32 turns_of(u32 turns)
+{
+    counted.turns = 0;
+    for (u32 i = 0; i < turns; i++) {
+        (void)poll_once(&loop);
+    }
+    return counted.turns;
+}
+
+static void a_device_has_turns_while_it_has_chains_or_requests_in_flight(void **state)
+{
+    static const struct vdev_ops ops = {.poll = counted_poll};
+    struct device *device;
+    void *handle;
+    u8 avail_idx[2] = {0, 0};
+
+    (void)state;
+    assert_int_equal(ask(VIRTIO_ID_BLOCK, 0, "data", &handle), ST_OK);
+    device = handle;
+    assert_int_equal(attach.watch.count, device->vdev->queue_count);
+    device->vdev->ops = &ops;
+    device->vdev->queue[0].vq.avail_idx = avail_idx;
+    assert_int_equal(turns_of(3), 0);
+    avail_idx[0] = 1;
+    counted.keep = 1;
+    assert_int_equal(turns_of(3), 3); /* nothing waits any more, but the medium has it */
+    counted.keep = 0;
+    assert_int_equal(turns_of(3), 1);
+    device->vdev->ops = &(struct vdev_ops){NULL};
+    attach_backend_ops.detach(&attach, handle);
+    assert_int_equal(attach.watch.count, 0);
+    nothing_left();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +216,7 @@ int main(void)
         cmocka_unit_test_setup(a_refused_device_leaves_the_guest_as_it_was, fresh),
         cmocka_unit_test_setup(a_window_that_is_refused_gives_the_disk_back, fresh),
         cmocka_unit_test_setup(a_disk_that_changes_its_size_is_told_to_its_guests, fresh),
+        cmocka_unit_test_setup(a_device_has_turns_while_it_has_chains_or_requests_in_flight, fresh),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
