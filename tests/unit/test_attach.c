@@ -185,7 +185,7 @@ static u32 turns_of(u32 turns)
 
 static void a_device_has_turns_while_it_has_chains_or_requests_in_flight(void **state)
 {
-    static const struct vdev_ops ops = {.poll = counted_poll};
+    static const struct vdev_ops ops = {.poll = counted_poll}, none;
     struct device *device;
     void *handle;
     u8 avail_idx[2] = {0, 0};
@@ -202,7 +202,7 @@ static void a_device_has_turns_while_it_has_chains_or_requests_in_flight(void **
     assert_int_equal(turns_of(3), 3); /* nothing waits any more, but the medium has it */
     counted.keep = 0;
     assert_int_equal(turns_of(3), 1);
-    device->vdev->ops = &(struct vdev_ops){NULL};
+    device->vdev->ops = &none;
     attach_backend_ops.detach(&attach, handle);
     assert_int_equal(attach.watch.count, 0);
     nothing_left();
