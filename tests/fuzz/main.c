@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h> /* read(), in the macros of AFL++ */
 
 #include "start/base/types.h"
 
