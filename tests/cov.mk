@@ -7,8 +7,9 @@ COV_OBJS  := $(patsubst %,$(B)/cov/host/%.o,$(COV_SRCS))
 COV_REST  := $(filter-out $(patsubst %,$(B)/host/%.o,$(COV_SRCS)),$(HOST_OBJS)) \
 	$(patsubst %,$(B)/host/%.o,$(VU_SRCS))
 # test_hostile_order has a queue of its own, and its counts are not the engine's.
-COV_TESTS := $(filter-out test_hostile_order,$(filter test_v% test_hostile_% test_gmem test_bdev \
-	test_ramdisk,$(UNIT_TESTS))) $(ENUM_TESTS) $(filter fuzz_v%,$(FUZZERS))
+COV_TESTS := $(filter-out test_hostile_order,$(filter test_v% test_hostile_% test_gmem test_watch \
+	test_bdev test_blk% test_ramdisk,$(UNIT_TESTS))) $(ENUM_TESTS) $(filter fuzz_v% fuzz_blk%,\
+	$(FUZZERS))
 COV_BINS  := $(addprefix $(B)/cov/host/tests/,$(COV_TESTS))
 
 $(B)/cov/host/%.c.o: %.c Makefile tests/cov.mk | $(HEADERS)
@@ -16,7 +17,7 @@ $(B)/cov/host/%.c.o: %.c Makefile tests/cov.mk | $(HEADERS)
 	$(Q)$(HOST_CC) $(COMMON) -D_GNU_SOURCE -O0 -g --coverage -MMD -MP -c $< -o $@
 
 $(B)/cov/librest.a: $(COV_REST)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
 
 COV_LINK = $(Q)mkdir -p $(@D) && $(HOST_CC) $(HOST_CFLAGS) --coverage $(filter %.o,$^) \
 	$(filter %.a,$^) $(HOST_LIBS) -o $@

@@ -308,6 +308,9 @@ static void indirect_requests_that_are_wrong_are_refused(void **state)
 
 static void a_read_only_disk_is_not_written(void **state)
 {
+    const u64 sectors = 8;
+    u8 *entry;
+
     (void)state;
     front.bi.read_only = true;
     fill(0, 1);
@@ -323,6 +326,13 @@ static void a_read_only_disk_is_not_written(void **state)
     expect_answer(4, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_OKAY);
     expect_answer(5, BLKIF_OP_READ, BLKIF_RSP_OKAY);
     assert_int_equal(disk[0], 0);
+    disk[0] = 1;
+    entry = blkfront_entry(&front, 0);
+    entry[0] = BLKIF_OP_DISCARD;
+    memcpy(entry + 24, &sectors, sizeof(sectors));
+    serve();
+    expect_answer(0, BLKIF_OP_DISCARD, BLKIF_RSP_ERROR);
+    assert_int_equal(disk[0], 1);
 }
 
 static void whole_blocks_only_where_blocks_are_larger(void **state)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/fake/rig_vblk.h"
+#include "tests/fake/said.h"
 
 #define CONFIG_WRITEBACK (REG_CONFIG + 32)
 
@@ -394,6 +395,49 @@ static void a_disk_that_shrinks_under_a_request_fails_it(void **state)
     assert_int_equal(b.pool.in_flight, 0);
 }
 
+/* --- as one class among several ------------------------------------------------------------------
+ */
+
+static void who_owns_devices_of_several_classes_reaches_it_by_its_table(void **state)
+{
+    struct vdev *dev = &b.vb.vdev;
+    struct driver_blk blk;
+    u32 id, written;
+
+    (void)state;
+    said_reset();
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, 0, 4096);
+    driver_blk_offer(&b.drv, &blk, true);
+    for (u32 turn = 0; turn < 8 && !driver_take(&b.drv, &id, &written); turn++) {
+        (void)dev->ops->poll(dev, 64);
+    }
+    assert_int_equal(driver_blk_status(&b.drv, &blk), VIRTIO_BLK_S_OK);
+    dev->ops->report(dev);
+    assert_true(said("stats device bench: reads=1 writes=0 flushes=0 kib_read=4 kib_written=0"));
+    assert_true(said("stats ranges bench: discards=0 write_zeroes=0 secure_erases=0"));
+    assert_true(said("stats errors bench: errors_guest=0 errors_medium=0"));
+}
+
+static void a_shutdown_waits_for_the_medium_and_leaves_the_guest_alone(void **state)
+{
+    struct vdev *dev = &b.vb.vdev;
+    struct driver_blk blk;
+
+    (void)state;
+    driver_blk_make(&b.drv, &blk, VIRTIO_BLK_T_IN, 0, 4096);
+    driver_blk_offer(&b.drv, &blk, true);
+    b.faulty.stall = true;
+    (void)dev->ops->poll(dev, 64);
+    assert_int_equal(b.vb.in_flight, 1);
+    assert_false(dev->ops->shutdown(dev));
+    b.faulty.stall = false;
+    for (u32 turn = 0; turn < 8 && !dev->ops->shutdown(dev); turn++) {
+    }
+    assert_true(dev->ops->shutdown(dev));
+    assert_int_equal(b.vb.in_flight, 0);
+    assert_int_equal(driver_blk_status(&b.drv, &blk), 0xff); /* as the driver left it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +457,8 @@ int main(void)
         VBLK_TEST(the_medium_is_polled_once_a_turn),
         VBLK_TEST(a_resize_changes_generation_and_interrupts),
         VBLK_TEST(a_disk_that_shrinks_under_a_request_fails_it),
+        VBLK_TEST(who_owns_devices_of_several_classes_reaches_it_by_its_table),
+        VBLK_TEST(a_shutdown_waits_for_the_medium_and_leaves_the_guest_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
