@@ -3,6 +3,7 @@
 # Caisson: a bare-metal storage backend for Xen on Arm. `make help` lists the targets.
 #
 # What each build is made of. ENGINE_SRCS is in all of them: that line is the portability proof.
+B := build
 
 # Compiled for the image and for every hosted build.
 ENGINE_SRCS := \
@@ -24,6 +25,10 @@ ENGINE_SRCS := \
 MMC_SRCS := drivers/mmc/adma2.c drivers/mmc/sdhci.c drivers/mmc/sdhci_request.c \
 	drivers/mmc/sdhci_quirks.c drivers/mmc/mmc.c drivers/mmc/mmc_sd.c drivers/mmc/mmc_emmc.c \
 	drivers/mmc/mmc_io.c drivers/mmc/mmc_bdev.c
+
+# libfdt, from Debian's source package (tools/setup.sh), compiled like the rest; not our warnings.
+LIBFDT      := $(B)/setup/libfdt
+LIBFDT_SRCS := $(addprefix $(LIBFDT)/,fdt.c fdt_ro.c fdt_check.c fdt_strerror.c)
 
 # Only on the machine itself: kept short, and shrinking.
 TARGET_ONLY_SRCS := \
@@ -54,14 +59,12 @@ CLANG_FORMAT  ?= clang-format
 FUZZ_CC       ?= $(CLANG)
 PYTHON        := /usr/bin/python3
 PICOLIBC      ?= /usr/lib/picolibc/aarch64-linux-gnu
-LIBFDT_ARM    ?= build/setup/arm64/usr/lib/aarch64-linux-gnu/libfdt.a
 XEN_HEADERS   ?= /usr/include/xen
-B             := build
 Q             := $(if $(V),,@)
 
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wcast-align -Wvla
-COMMON   := -std=c11 -I. -I$(B)/include -I$(B)/include/libfdt -fno-common -fno-strict-aliasing \
+COMMON   := -std=c11 -I. -I$(B)/include -I$(LIBFDT) -fno-common -fno-strict-aliasing \
 	$(WARNINGS)
 
 ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fno-pie -mcmodel=tiny -fvisibility=hidden \
@@ -77,26 +80,27 @@ ARM_LDFLAGS := -flto-partition=one -nostdlib -static \
 
 HOST_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
-HOST_LIBS   := -lcmocka -lfdt
+HOST_LIBS   := -lcmocka
 
 # ---- the image --------------------------------------------------------------------------------
 .PHONY: all
 all: $(B)/caisson.img ## build the image: build/caisson.img (kernel= for xl) and build/caisson.elf
 	$(Q)$(PYTHON) tools/size.py --brief
 
-ARM_OBJS := $(patsubst %,$(B)/arm/%.o,$(IMAGE_SRCS))
+ARM_OBJS := $(patsubst %,$(B)/arm/%.o,$(IMAGE_SRCS) $(LIBFDT_SRCS))
 
 $(B)/include/xen:
 	$(Q)test -r $(XEN_HEADERS)/xen.h || \
 		{ echo "no $(XEN_HEADERS)/xen.h: run tools/setup.sh"; exit 1; }
 	$(Q)mkdir -p $(@D) && ln -sfn $(XEN_HEADERS) $@
 
-$(B)/include/libfdt:
-	$(Q)test -r /usr/include/libfdt.h || { echo "no libfdt.h: run tools/setup.sh"; exit 1; }
-	$(Q)mkdir -p $@
-	$(Q)for h in libfdt.h libfdt_env.h fdt.h; do ln -sfn /usr/include/$$h $@/$$h; done
+$(LIBFDT)/%:
+	$(Q)echo "no $@: run tools/setup.sh"; exit 1
 
-HEADERS := $(B)/include/xen $(B)/include/libfdt
+HEADERS := $(B)/include/xen $(LIBFDT)/libfdt.h
+
+$(B)/arm/$(LIBFDT)/%: ARM_CFLAGS += -w
+$(B)/host/$(LIBFDT)/%: HOST_CFLAGS += -w
 
 $(B)/arm/%.c.o: %.c Makefile | $(HEADERS)
 	$(Q)mkdir -p $(@D)
@@ -111,7 +115,7 @@ $(B)/arm/%.S.o: %.S Makefile | $(HEADERS)
 
 $(B)/caisson.elf: $(ARM_OBJS) linker/image.lds
 	$(Q)$(ARM_CC) $(ARM_CFLAGS) $(ARM_LDFLAGS) -T linker/image.lds -Wl,-Map,$(B)/caisson.map -o $@ \
-		$(ARM_OBJS) -Wl,--start-group $(LIBFDT_ARM) $(PICOLIBC)/lib/libc.a -Wl,--end-group
+		$(ARM_OBJS) $(PICOLIBC)/lib/libc.a
 
 $(B)/caisson.img: $(B)/caisson.elf
 	$(Q)$(CROSS_COMPILE)objcopy -O binary $< $@
@@ -140,7 +144,8 @@ $(B)/set-target: tools/set-target.c Makefile
 set-target: $(B)/set-target ## the helper for Dom0 that opens one guest (docs/privilege.md)
 
 # ---- hosted builds ----------------------------------------------------------------------------
-HOST_OBJS := $(patsubst %,$(B)/host/%.o,$(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS))
+HOST_OBJS := $(patsubst %,$(B)/host/%.o,$(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS) $(LIBFDT_SRCS) \
+	$(LIBFDT)/fdt_sw.c)
 TEST_BINS := $(addprefix $(B)/host/tests/,$(UNIT_TESTS) $(ENUM_TESTS) $(FUZZERS))
 
 $(B)/host/%.c.o: %.c Makefile | $(HEADERS)

@@ -37,11 +37,10 @@ host_arch=$(dpkg --print-architecture)
 
 # The image: cross compiler, C library, the libraries and headers that we take from packages.
 PACKAGES="make gcc libc6-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-    picolibc-aarch64-linux-gnu libxen-dev libfdt-dev device-tree-compiler"
-# libfdt-dev of two architectures cannot be installed together, so the image's libfdt.a is unpacked
-# here from the arm64 package and not installed.
-ARM64_TREE=build/setup/arm64
-ARM64_LIBFDT=$ARM64_TREE/usr/lib/aarch64-linux-gnu/libfdt.a
+    picolibc-aarch64-linux-gnu libxen-dev device-tree-compiler"
+# libfdt is compiled with the image's flags (a library of another build costs 4 KiB), so its source
+# package is unpacked here.
+LIBFDT_TREE=build/setup/libfdt
 # Hosted tests and checks.
 PACKAGES="$PACKAGES libcmocka-dev clang clang-tidy clang-format libclang-rt-dev
     python3 python3-pytest python3-pexpect"
@@ -103,13 +102,13 @@ if qemu_missing; then
     qemu_needed=yes
 fi
 
-if [ -z "$missing" ] && [ "$qemu_needed" = no ] && [ -r "$ARM64_LIBFDT" ]; then
+if [ -z "$missing" ] && [ "$qemu_needed" = no ] && [ -r "$LIBFDT_TREE/libfdt.h" ]; then
     say "all packages are installed"
     exit 0
 fi
 if [ "${1:-}" = --check ]; then
     [ "$qemu_needed" = yes ] && missing="$missing $QEMU_PACKAGES (>= $QEMU_VERSION_MIN)"
-    [ -r "$ARM64_LIBFDT" ] || missing="$missing $ARM64_LIBFDT"
+    [ -r "$LIBFDT_TREE/libfdt.h" ] || missing="$missing $LIBFDT_TREE (source)"
     die "missing: $missing; run tools/setup.sh to install"
 fi
 
@@ -152,16 +151,22 @@ if [ "$qemu_needed" = yes ]; then
         die "QEMU could not be installed from $qemu_suite (see the messages above)"
 fi
 
-if [ ! -r "$ARM64_LIBFDT" ]; then
-    apt_dir=$PWD/build/setup/apt-arm64
-    sh tools/testbed/apt.sh "$apt_dir" arm64 empty "$codename"
-    say "unpacking libfdt-dev of arm64 into $ARM64_TREE"
+if [ ! -r "$LIBFDT_TREE/libfdt.h" ]; then
+    apt_dir=$PWD/build/setup/apt-source
+    WITH_SOURCE=only sh tools/testbed/apt.sh "$apt_dir" "$host_arch" empty "$LIBFDT_SUITE"
+    say "fetching the source of libfdt into $LIBFDT_TREE"
     apt-get -q -c "$apt_dir/apt.conf" update ||
-        die "the arm64 lists of $codename cannot be had from the mirror in $apt_dir/sources.list"
-    mkdir -p "$ARM64_TREE"
-    (cd "$apt_dir/cache" && apt-get -q -c "$apt_dir/apt.conf" download libfdt-dev) ||
-        die "libfdt-dev of arm64 cannot be downloaded (see the messages above)"
-    dpkg -x "$apt_dir"/cache/libfdt-dev_*_arm64.deb "$ARM64_TREE"
+        die "the source lists of $LIBFDT_SUITE cannot be had from the mirror in" \
+            "$apt_dir/sources.list: does that mirror carry them?"
+    # Only the upstream tarball: apt checks its digest; Debian's changes are packaging.
+    rm -rf "$LIBFDT_TREE" "$LIBFDT_TREE.new" "$apt_dir"/cache/*.orig.tar.*
+    mkdir -p "$LIBFDT_TREE.new"
+    (cd "$apt_dir/cache" && apt-get -q -c "$apt_dir/apt.conf" source --download-only --tar-only \
+        device-tree-compiler) ||
+        die "the source of device-tree-compiler cannot be downloaded (see the messages above)"
+    tar -C "$LIBFDT_TREE.new" --strip-components=2 --wildcards \
+        -xf "$apt_dir"/cache/device-tree-compiler_*.orig.tar.* '*/libfdt/*.[ch]'
+    mv "$LIBFDT_TREE.new" "$LIBFDT_TREE"
 fi
 
 missing=$(packages_missing)

@@ -80,6 +80,9 @@ def module_of(path):
     """What an input file is called in the table. A number in the linker script is in its place."""
     if re.match(r"(?:BYTE|SHORT|LONG|QUAD) 0x", path):
         return LINKER_SCRIPT
+    package = re.match(r"build/setup/(\w+)/", path)
+    if package:
+        return package.group(1)
     archive = re.search(r"lib([\w+.-]+)\.a(?:\(|:)", path)
     if archive:
         return {"c": "picolibc"}.get(archive.group(1), "lib" + archive.group(1))
@@ -127,7 +130,7 @@ def code_places(elf):
         found = re.match(r"([0-9a-f]+) ([0-9a-f]+) [tT] \S+\t(\S+):\d+$", line)
         if found:
             path = os.path.relpath(os.path.join(results.ROOT, found.group(3)), results.ROOT)
-            places.add((int(found.group(1), 16), int(found.group(2), 16), path))
+            places.add((int(found.group(1), 16), int(found.group(2), 16), module_of(path)))
     return sorted(places)
 
 

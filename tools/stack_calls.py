@@ -29,6 +29,7 @@ INDIRECT = [
     ("start/attach.c", ["block_open", "block_close", "class_poll", "class_shutdown"]),
     ("start/report.c", ["class_report"]),
     ("virtio/gmem.c", ["foreign_find"]),
+    ("virtio/vblk_rare.c", []),  # a lifetime: no medium of the image tells one
     ("virtio/vdev.c", ["vblk_features_ok", "vblk_start", "vblk_stopped",
                         "vblk_config_write", "vmmio_raise"]),
     ("vmmio_raise", ["device_irq"]),

@@ -23,7 +23,9 @@
 #define PPI_COUNT   16
 #define PPI_FIRST   16 /* INTID of PPI 0 */
 #define TIMER_VIRT  2  /* third interrupt of arm,armv8-timer */
-#define VERSION_AT  20 /* of the version in the header */
+#define STRUCT_AT   8  /* of the header's offset of the structure block [DT 5.2] */
+#define RSVMAP_AT   16 /* of the memory reservation block */
+#define VERSION_AT  20 /* of the version */
 #define VERSION_MIN 16 /* older ones spell node names with their whole path */
 #define PAGE_UART   UINT64_C(4096)
 
@@ -57,6 +59,19 @@ u32 fdt_blob_bytes(const void *blob)
     return be32_at(blob) == FDT_MAGIC && bytes <= FDT_BYTES_MAX ? bytes : 0;
 }
 
+/** 0, or libfdt's number of what is wrong with the header or with anything behind it. */
+static int blob_check(const u8 *blob, u32 bytes)
+{
+    if (be32_at(blob + VERSION_AT) < VERSION_MIN) {
+        return -FDT_ERR_BADVERSION;
+    }
+    /* libfdt reads both blocks by whole words without asking where they lie [DT 5.6]. */
+    if (!is_aligned(be32_at(blob + STRUCT_AT), 4) || !is_aligned(be32_at(blob + RSVMAP_AT), 8)) {
+        return -FDT_ERR_ALIGNMENT;
+    }
+    return fdt_check_full(blob, bytes);
+}
+
 enum status fdt_scan_init(struct fdt_scan *scan, const void *blob, u64 max_bytes)
 {
     u32 bytes;
@@ -75,9 +90,7 @@ enum status fdt_scan_init(struct fdt_scan *scan, const void *blob, u64 max_bytes
                         "device tree: its header claims %u bytes; at most %u are read",
                         (unsigned)bytes, (unsigned)min_u64(max_bytes, FDT_BYTES_MAX));
     }
-    /* libfdt 1.6 takes the missing name of a node in an old tree for one that is there. */
-    err = be32_at((const u8 *)blob + VERSION_AT) < VERSION_MIN ? -FDT_ERR_BADVERSION
-                                                               : fdt_check_full(blob, bytes);
+    err = blob_check(blob, bytes);
     if (err != 0) {
         return complain(scan, ST_PROTO, "device tree: damaged: %s", fdt_strerror(err));
     }

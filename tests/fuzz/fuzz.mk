@@ -7,12 +7,15 @@ FUZZ_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address,
 	-fno-sanitize-recover=all
 AFL_CC      ?= afl-clang-fast
 AFL_CFLAGS  := $(COMMON) -D_GNU_SOURCE -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZ_SRCS   := $(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS)
+FUZZ_SRCS   := $(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS) $(LIBFDT_SRCS) $(LIBFDT)/fdt_sw.c
 FUZZ_TIME   := $(or $(SECONDS),60)
 
 # Where loads are traced, guest memory changes whenever the engine looks at a byte a second time.
 TRACED_SRCS := $(filter virtio/% blk/%,$(FUZZ_SRCS))
 TRACED      := fuzz_virtq
+
+$(B)/fuzz/obj/$(LIBFDT)/%: FUZZ_CFLAGS += -w
+$(B)/afl/obj/$(LIBFDT)/%: AFL_CFLAGS += -w
 
 $(B)/fuzz/obj/%.c.o: %.c Makefile tests/fuzz/fuzz.mk | $(HEADERS)
 	$(Q)mkdir -p $(@D)

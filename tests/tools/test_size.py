@@ -77,6 +77,7 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch, capsys):
     ("build/arm/virtio/virtq.c.o", "virtio/virtq.c"),
     ("/usr/lib/picolibc/aarch64-linux-gnu/lib/libc.a(libc_stdio_snprintf.c.o)", "picolibc"),
     ("/usr/lib/aarch64-linux-gnu/libfdt.a(fdt.o)", "libfdt"),
+    ("build/setup/libfdt/fdt_ro.c", "libfdt"),
 ])
 def test_names_of_modules(path, module):
     assert size.module_of(path) == module

@@ -6,6 +6,7 @@
 #
 #   apt.sh DIR ARCH STATUS SUITE...   writes DIR/apt.conf; use it as `apt-get -c DIR/apt.conf ...`
 #
+# In the environment: WITH_SOURCE=yes for lists of source packages too, `only` for these alone.
 # STATUS is `machine` (resolve against what is installed here) or `empty` (as on a bare root).
 # The mirror's address is taken from the machine's own apt sources in both formats, deb822 and
 # one-line; no address is written in this project.
@@ -66,7 +67,9 @@ dir=$(cd "$dir" && pwd)
 : >"$dir/sources.list.new"
 for suite in "$@"; do
     for type in deb deb-src; do
-        [ "$type" = deb-src ] && [ "${WITH_SOURCE:-no}" != yes ] && continue
+        case $type-${WITH_SOURCE:-no} in
+            deb-src-no | deb-only) continue ;;
+        esac
         echo "$type [signed-by=$KEYRING] $mirror $suite main" >>"$dir/sources.list.new"
     done
 done
