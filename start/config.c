@@ -152,7 +152,7 @@ static enum status parse_queues(struct config_disk *disk, struct word w, char *w
     u64 queues;
 
     if (!parse_bytes(w, &queues) || queues < 1 || queues > VQ_PER_DEVICE) {
-        return refuse(why, "queues= takes 1 to 4, not", w); /* VQ_PER_DEVICE */
+        return refuse(why, "queues= takes 1 to 8, not", w); /* VQ_PER_DEVICE */
     }
     disk->queues = (u16)queues;
     return ST_OK;

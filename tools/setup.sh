@@ -8,6 +8,7 @@
 #   tools/setup.sh --list     print the package names
 #   tools/setup.sh bench ...  the same with the peers that `make bench` compares with
 #   tools/setup.sh afl ...    the same with AFL++, for `make afl`
+#   tools/setup.sh qtest ...  the same with what `make test-slow` builds QEMU's own tests with
 #
 # The suites that things come from are pinned in tools/testbed/suites.conf.
 set -eu
@@ -49,11 +50,17 @@ PACKAGES="$PACKAGES flex bison m4 checkpolicy xz-utils binutils binutils-aarch64
     dpkg-dev debian-archive-keyring"
 # The PC whose disk is the vhost-user server; fio's configure script asks pkg-config.
 PACKAGES="$PACKAGES pkg-config"
-QEMU_PACKAGES="qemu-system-arm qemu-system-x86"
+# From the suite that suites.conf pins for QEMU, none older than the version behind the colon.
+QEMU_PACKAGES="qemu-system-arm:$QEMU_VERSION_MIN qemu-system-x86:$QEMU_VERSION_MIN"
 if [ "${1:-}" = bench ]; then
     shift
     PACKAGES="$PACKAGES valgrind libdpdk-dev python3-matplotlib"
-    QEMU_PACKAGES="$QEMU_PACKAGES qemu-utils"
+    QEMU_PACKAGES="$QEMU_PACKAGES qemu-utils:$QEMU_VERSION_MIN"
+fi
+if [ "${1:-}" = qtest ]; then
+    shift
+    PACKAGES="$PACKAGES ninja-build libglib2.0-dev python3-venv"
+    QEMU_PACKAGES="$QEMU_PACKAGES meson:1.5"
 fi
 if [ "${1:-}" = afl ]; then
     shift
@@ -76,10 +83,17 @@ packages_missing() {
     done
 }
 
+qemu_names() {
+    for p in $QEMU_PACKAGES; do
+        printf '%s ' "${p%:*}"
+    done
+}
+
 qemu_missing() {
     for p in $QEMU_PACKAGES; do
-        v=$(dpkg-query -W -f='${Version}' "$p" 2>/dev/null || true)
-        if [ -z "$v" ] || ! dpkg --compare-versions "$v" ge "$QEMU_VERSION_MIN"; then
+        v=$(dpkg-query -W -f='${Version}' "${p%:*}" 2>/dev/null || true)
+        # An epoch counts for more than what is behind it: it is left out of the comparison.
+        if [ -z "$v" ] || ! dpkg --compare-versions "${v#*:}" ge "${p#*:}"; then
             return 0
         fi
     done
@@ -89,11 +103,11 @@ qemu_missing() {
 case ${1:-} in
     --list)
         # Word splitting makes one line per name.
-        printf '%s\n' $PACKAGES $QEMU_PACKAGES
+        printf '%s\n' $PACKAGES $(qemu_names)
         exit 0
         ;;
     --check | "") ;;
-    *) die "unknown option '$1': use bench, --check, --list or nothing" ;;
+    *) die "unknown option '$1': use bench, afl, qtest, --check, --list or nothing" ;;
 esac
 
 missing=$(packages_missing)
@@ -107,7 +121,7 @@ if [ -z "$missing" ] && [ "$qemu_needed" = no ] && [ -r "$LIBFDT_TREE/libfdt.h" 
     exit 0
 fi
 if [ "${1:-}" = --check ]; then
-    [ "$qemu_needed" = yes ] && missing="$missing $QEMU_PACKAGES (>= $QEMU_VERSION_MIN)"
+    [ "$qemu_needed" = yes ] && missing="$missing (of version:) $QEMU_PACKAGES"
     [ -r "$LIBFDT_TREE/libfdt.h" ] || missing="$missing $LIBFDT_TREE (source)"
     die "missing: $missing; run tools/setup.sh to install"
 fi
@@ -145,9 +159,9 @@ if [ "$qemu_needed" = yes ]; then
     say "fetching the package lists of $suites"
     apt_get -c "$apt_dir/apt.conf" update || die "the lists of $suites cannot be had from the" \
         "mirror in $apt_dir/sources.list: does that mirror carry them?"
-    say "installing from $qemu_suite: $QEMU_PACKAGES"
+    say "installing from $qemu_suite: $(qemu_names)"
     # shellcheck disable=SC2086
-    apt_get -c "$apt_dir/apt.conf" install -t "$qemu_suite" $QEMU_PACKAGES ||
+    apt_get -c "$apt_dir/apt.conf" install -t "$qemu_suite" $(qemu_names) ||
         die "QEMU could not be installed from $qemu_suite (see the messages above)"
 fi
 
@@ -171,5 +185,5 @@ fi
 
 missing=$(packages_missing)
 [ -z "$missing" ] || die "still missing after installation: $missing"
-qemu_missing && die "one of $QEMU_PACKAGES is still older than $QEMU_VERSION_MIN"
+qemu_missing && die "one of these is still older than its version here: $QEMU_PACKAGES"
 say "done"

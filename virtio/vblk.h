@@ -72,6 +72,7 @@ struct vblk {
     u32 quick_type_max; /* vblk_quick() takes types up to this: IN, or OUT too */
     u32 in_flight;
     u16 queue_next; /* round robin start */
+    u16 ranges_max; /* of one request: what the config space says */
     struct vblk_config config;
     char id[VBLK_ID_BYTES];
     /* counters since vblk_init() */
@@ -93,6 +94,7 @@ struct vblk_init {
     const char *id;   /* GET_ID's answer, cut to VBLK_ID_BYTES */
     bool read_only;   /* also when the medium is not */
     u16 queues;       /* 1..VQ_PER_DEVICE; 0 means 1 */
+    u16 ranges_max;   /* of one discard and its like: 1..BLK_RANGES_MAX; 0 means all of them */
 };
 
 void vblk_pool_init(struct vblk_pool *pool);

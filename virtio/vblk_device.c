@@ -113,21 +113,24 @@ static const struct vdev_ops vblk_ops = {
 };
 
 /** The limits of requests with ranges; zero where the medium does not do them. */
-static void config_fill_ranges(struct vblk_config *config, const struct bdev_info *info)
+static void config_fill_ranges(struct vblk *vb)
 {
+    const struct bdev_info *info = &vb->bdev->info;
+    struct vblk_config *config = &vb->config;
+
     if (info->discard) {
         config->max_discard_sectors = le32_make(info->range_sectors_max);
-        config->max_discard_seg = le32_make(BLK_RANGES_MAX);
+        config->max_discard_seg = le32_make(vb->ranges_max);
         config->discard_sector_alignment = le32_make(info->discard_align_sectors);
     }
     if (info->write_zeroes) {
         config->max_write_zeroes_sectors = le32_make(info->range_sectors_max);
-        config->max_write_zeroes_seg = le32_make(BLK_RANGES_MAX);
+        config->max_write_zeroes_seg = le32_make(vb->ranges_max);
         config->write_zeroes_may_unmap = info->write_zeroes_may_unmap;
     }
     if (info->secure_erase) {
         config->max_secure_erase_sectors = le32_make(info->range_sectors_max);
-        config->max_secure_erase_seg = le32_make(BLK_RANGES_MAX);
+        config->max_secure_erase_seg = le32_make(vb->ranges_max);
         config->secure_erase_sector_alignment = le32_make(info->erase_align_sectors);
     }
 }
@@ -149,7 +152,7 @@ static void config_fill(struct vblk *vb, u16 queues)
     };
     writeback_default(vb);
     if (!vb->read_only) {
-        config_fill_ranges(&vb->config, info);
+        config_fill_ranges(vb);
     }
 }
 
@@ -181,7 +184,9 @@ void vblk_init(struct vblk *vb, const struct vblk_init *init)
         .bdev = init->bdev,
         .pool = init->pool,
         .read_only = init->read_only || init->bdev->info.read_only,
+        .ranges_max = init->ranges_max ? init->ranges_max : BLK_RANGES_MAX,
     };
+    CHECK(vb->ranges_max <= BLK_RANGES_MAX);
     blk_done_init(&vb->done);
     for (u32 i = 0; i < VBLK_ID_BYTES && init->id[i] != '\0'; i++) {
         vb->id[i] = init->id[i];

@@ -256,8 +256,11 @@ static u32 request_ranges(struct vblk *vb, struct vblk_req *vr, u32 feature,
     if (!vdev_has(&vb->vdev, feature)) {
         return unsupported(vb, vr);
     }
-    if (count == 0 || count > BLK_RANGES_MAX || list_bytes % sizeof(struct vblk_segment) != 0) {
+    if (count == 0 || list_bytes % sizeof(struct vblk_segment) != 0) {
         return refuse(vb, vr);
+    }
+    if (count > vb->ranges_max) { /* what QEMU says, and its tests expect */
+        return unsupported(vb, vr);
     }
     st = segments_take(vb, vr, rule, (u32)count, &bytes);
     if (st != ST_OK) {

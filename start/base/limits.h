@@ -19,7 +19,7 @@
 
 /* --- rings and requests ------------------------------------------------------------------- */
 #define VQ_SIZE_MAX   1024 /* descriptors of one queue [VIRTIO 2.6] */
-#define VQ_PER_DEVICE 4    /* queues of one device */
+#define VQ_PER_DEVICE 8    /* queues of one device */
 #define BLK_SEG_MAX   126  /* data segments of one request, so that it fits a queue of 128 */
 #define BLK_SIZE_MAX  (u32) MIB(2)      /* bytes of one segment: config size_max; qemu-img's own */
 #define VQ_CHAIN_MAX  (BLK_SEG_MAX + 2) /* descriptors of a block chain: header, data, status */

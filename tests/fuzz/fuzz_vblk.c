@@ -101,9 +101,11 @@ static u8 model_ranges(const struct want *want, u32 feature)
     if (!model_has(feature)) {
         return VIRTIO_BLK_S_UNSUPP;
     }
-    if (count == 0 || count > BLK_RANGES_MAX || want->read_bytes % sizeof(segment[0]) ||
-        want->write_bytes > 0) {
+    if (count == 0 || want->read_bytes % sizeof(segment[0]) || want->write_bytes > 0) {
         return VIRTIO_BLK_S_IOERR;
+    }
+    if (count > BLK_RANGES_MAX) {
+        return VIRTIO_BLK_S_UNSUPP;
     }
     memcpy(segment, want->read, want->read_bytes);
     for (u32 i = 0; i < count; i++) {

@@ -195,6 +195,7 @@ static void set_up(void)
         .bdev = &disk.bdev,
         .pool = &pool,
         .serial = "fuzz",
+        .queues = 3,
     };
     int pipes[2];
 
@@ -232,6 +233,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t bytes)
             poke(&in);
         } else if (action < 250) {
             (void)vu_session_poll(&session, 1 + action % 8u);
+        } else if (action == 250) {
+            vu_session_resized(&session);
         } else {
             (void)vu_session_arm(&session);
             vu_session_disarm(&session);

@@ -5,6 +5,7 @@ import json
 import random
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_help_names_every_option():
     done = run_server("--help")
     assert done.returncode == 0
     for option in ("--socket-path", "--fd", "--blk-file", "--memory", "--read-only", "--serial",
-                   "--disk", "--poll", "--without", "--print-capabilities", "--quiet"):
+                   "--queues", "--ranges", "--disk", "--poll", "--without",
+                   "--print-capabilities", "--quiet"):
         assert option in done.stdout
 
 
@@ -79,6 +81,9 @@ def test_capabilities_are_json():
     (["--poll=sometimes", "--socket-path=/tmp/x", "--memory=1M"], "'always', 'never'"),
     (["--without=event-idx,wings", "--socket-path=/tmp/x", "--memory=1M"], "not 'wings'"),
     (["--serial=" + "s" * 21, "--socket-path=/tmp/x", "--memory=1M"], "longer than 20"),
+    (["--queues=0", "--socket-path=/tmp/x", "--memory=1M"], "1 to 8 queues"),
+    (["--disk=socket=/tmp/x,memory=1M,queues=9"], "1 to 8 queues"),
+    (["--ranges=17", "--socket-path=/tmp/x", "--memory=1M"], "1 to 16 ranges"),
     (["--disk=socket=/tmp/x,memory=1M,colour=red"], "keys are"),
     (["--disk=socket=/tmp/x,memory"], "KEY=VALUE"),
     (["--socket-path=/tmp/x", "--memory=1M", "extra"], "not an option"),
@@ -126,6 +131,17 @@ def test_own_client_reads_what_it_wrote(poll, ring):
             result = own_client(server, "--mode=verify", "--seconds=0", f"--depth={depth}",
                                 f"--block={block}", "--span=2097152", *ring)
             assert result["verified_bytes"] == 2 * MIB
+
+
+@pytest.mark.parametrize("poll", ["always", "never"])
+def test_own_client_uses_all_queues(poll):
+    with Server("--memory=8M", f"--poll={poll}", "--queues=8") as server:
+        for queues, ring in ((2, []), (8, ["--event-idx", "--indirect"])):
+            result = own_client(server, "--mode=verify", "--seconds=0", f"--queues={queues}",
+                                "--depth=4", "--span=2097152", *ring)
+            assert result["verified_bytes"] == 2 * MIB
+        server.stop()
+        assert server.statistics["disk0"]["queues-used"] == 8
 
 
 def test_a_sleeping_server_sleeps_and_is_woken():
@@ -215,13 +231,15 @@ def test_garbage_drops_that_front_end_and_the_next_is_served():
 # ---- reconnection -------------------------------------------------------------------------------
 
 @pytest.mark.slow
-def test_killed_fifty_times_the_client_goes_on_and_every_byte_is_right(tmp_path):
+@pytest.mark.parametrize("queues", [1, 4])
+def test_killed_fifty_times_the_client_goes_on_and_every_byte_is_right(tmp_path, queues):
     image = tmp_path / "image"
     image.write_bytes(bytes(16 * MIB))
     kills = 50
-    with Server(f"--blk-file={image}", "--quiet", folder=tmp_path) as server:
+    with Server(f"--blk-file={image}", "--quiet", "--queues=4", folder=tmp_path) as server:
         with subprocess.Popen([clients.CLIENT, f"--socket={server.socket}", "--mode=verify",
-                               "--depth=16", "--span=16777216", "--seconds=15", "--reconnect"],
+                               "--depth=16", f"--queues={queues}", "--span=16777216",
+                               "--seconds=15", "--reconnect"],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
             rng = random.Random(3)
             killed = 0
@@ -260,6 +278,34 @@ def test_qemu_io_writes_reads_and_flushes(without):
         assert server.statistics["disk0"]["errors-medium"] == 0
 
 
+def test_qemu_io_gives_space_back(tmp_path):
+    image = tmp_path / "image"
+    image.write_bytes(b"\x77" * (4 * MIB))
+    full = image.stat().st_blocks
+    with Server(f"--blk-file={image}", folder=tmp_path) as server:
+        qemu_io(server, "discard 1M 1M", "read -P 0 1M 1M", "read -P 0x77 2M 2M")
+        assert (full - image.stat().st_blocks) * 512 >= MIB
+        qemu_io(server, "write -z 2M 512k", "read -P 0 2M 512k")
+        written = image.stat().st_blocks
+        qemu_io(server, "write -z -u 3M 512k", "read -P 0 3M 512k", "read -P 0x77 3584k 512k")
+        assert (written - image.stat().st_blocks) * 512 >= MIB // 2
+        server.stop()
+        assert server.statistics["disk0"]["discards"] > 0
+        assert server.statistics["disk0"]["write-zeroes"] >= 2
+        assert server.statistics["disk0"]["errors-medium"] == 0
+
+
+def test_a_file_that_grows_is_a_larger_disk_for_the_next_driver(tmp_path):
+    image = tmp_path / "image"
+    image.write_bytes(bytes(MIB))
+    with Server(f"--blk-file={image}", folder=tmp_path) as server:
+        with open(image, "r+b") as file:
+            file.truncate(3 * MIB)
+        time.sleep(0.6)
+        done = qemu_tool("qemu-img", "info", "--output=json", "--image-opts", blkio(server.socket))
+        assert json.loads(done.stdout)["virtual-size"] == 3 * MIB
+
+
 @pytest.mark.parametrize("without", WITHOUT)
 def test_qemu_img_copies_an_image_in_and_compares_it(tmp_path, without):
     image = tmp_path / "image"
@@ -295,3 +341,18 @@ def test_fio_verifies(block, depth, without):
         server.stop()
         assert server.statistics["disk0"]["bytes-written"] == job["write"]["io_bytes"]
         assert server.statistics["disk0"]["errors-driver"] == 0
+
+
+def test_fio_verifies_over_four_queues():
+    with Server("--memory=32M", "--queues=4") as server:
+        done = fio("--name=verify", "--ioengine=libblkio",
+                   "--libblkio_driver=virtio-blk-vhost-user", f"--libblkio_path={server.socket}",
+                   "--thread", "--numjobs=4", "--offset_increment=4m", "--direct=1",
+                   "--rw=randwrite", "--bs=4k", "--size=4m", "--iodepth=16", "--verify=crc32c",
+                   "--verify_fatal=1", "--group_reporting", "--output-format=json")
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+        server.stop()
+        counters = server.statistics["disk0"]
+        assert counters["bytes-written"] == counters["bytes-read"] == 16 * MIB
+        assert counters["queues-used"] == 4
+        assert counters["errors-driver"] == 0

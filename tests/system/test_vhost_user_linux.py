@@ -78,7 +78,38 @@ sync; poweroff -f
 """
 
 
-def boot_archive(path, passes, block, fio_seconds):
+# The third guest's job: what the disk can do beyond reading and writing.
+FEATURES_INIT = r"""#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
+insmod /virtio_blk.ko
+cd /sys/block/vda
+n=0
+while [ ! -b /dev/vda ] && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.1; done
+echo "queues $(ls mq | wc -l)"
+for cpu in 0 1; do
+  taskset $((cpu+1)) dd if=/dev/vda of=/dev/null bs=64k count=32 iflag=direct 2>/dev/null
+done
+blkdiscard -o 1048576 -l 2097152 /dev/vda && echo "discarded $(dd if=/dev/vda bs=1M skip=1 \
+  count=2 iflag=direct 2>/dev/null | tr -d '\000' | wc -c)"
+echo "write through" > cache_type
+echo "through $(cat cache_type) $(cat queue/write_cache)"
+dd if=/dev/zero of=/dev/vda bs=4k seek=100 count=16 oflag=direct 2>/dev/null
+echo "write back" > cache_type
+echo "back $(cat cache_type) $(cat queue/write_cache)"
+echo "waiting $(cat size)"
+n=0
+while [ $(cat size) = 16384 ] && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.1; done
+echo "grown $(cat size)"
+head -c 1048576 /dev/urandom > /tmp.img
+dd if=/tmp.img of=/dev/vda bs=64k seek=240 conv=fsync 2>/dev/null
+echo "last $(md5sum < /tmp.img)"
+echo GUEST-END
+sync; poweroff -f
+"""
+
+
+def boot_archive(path, passes, block, fio_seconds, job):
     """Write the guest's initial file tree."""
     _, modules = clients.guest_kernel()
     tree = initramfs.Tree()
@@ -87,7 +118,7 @@ def boot_archive(path, passes, block, fio_seconds):
     tree.file("bin/busybox", clients.tree() / "usr/bin/busybox", 0o755)
     tree.file("virtio_blk.ko",
               module_bytes(next(modules.glob("kernel/drivers/block/virtio_blk.ko*"))))
-    job = INIT.replace("PASSES", str(passes)).replace("BLOCK", str(block))
+    job = (job or INIT).replace("PASSES", str(passes)).replace("BLOCK", str(block))
     job = job.replace("SEEK", str(DISK_BYTES // 2 // block))
     if fio_seconds:
         tree.dir("tmp")
@@ -103,20 +134,22 @@ class Guest:
     """A running QEMU with the disk at the server's socket."""
 
     def __init__(self, folder, socket, passes=1, block=65536, device="", reconnect=False,
-                 fio_seconds=0):
+                 fio_seconds=0, job=None, queues=1):
         kernel, _ = clients.guest_kernel()
         archive = folder / "initramfs"
-        boot_archive(archive, passes, block, fio_seconds)
+        boot_archive(archive, passes, block, fio_seconds, job)
         self.console = folder / "console"
         self.process = subprocess.Popen(
             ["qemu-system-x86_64", "-M", "q35,accel=tcg,memory-backend=mem", "-cpu", "max",
-             "-m", "256", "-object", "memory-backend-memfd,id=mem,size=256M,share=on",
+             "-m", "256", "-smp", str(queues),
+             "-object", "memory-backend-memfd,id=mem,size=256M,share=on",
              "-nodefaults", "-nic", "none", "-display", "none", "-no-reboot",
              "-serial", f"file:{self.console}", "-kernel", str(kernel), "-initrd", str(archive),
              "-append", "console=ttyS0 panic=-1 quiet",
              "-chardev", f"socket,id=disk,path={socket}" + (",reconnect-ms=100" if reconnect
                                                             else ""),
-             "-device", f"vhost-user-blk-pci,chardev=disk,num-queues=1,disable-legacy=on{device}"],
+             "-device", f"vhost-user-blk-pci,chardev=disk,num-queues={queues},disable-legacy=on"
+             + device],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def said(self):
@@ -164,6 +197,38 @@ def test_a_stock_guest_reads_and_writes(tmp_path, device, block, event_idx, indi
     assert said["pass"].split()[1] == hashlib.md5(after[DISK_BYTES // 2:]).hexdigest()
     assert server.statistics["disk0"]["flushes"] > 0
     assert server.statistics["disk0"]["errors-driver"] == 0
+
+
+def test_a_stock_guest_discards_toggles_the_cache_and_sees_the_disk_grow(tmp_path):
+    image = tmp_path / "image"
+    image.write_bytes(b"\x5a" * DISK_BYTES)
+    before = image.stat().st_blocks
+    with Server(f"--blk-file={image}", "--queues=2", folder=tmp_path) as server:
+        with Guest(tmp_path, server.socket, job=FEATURES_INIT, queues=2) as guest:
+            deadline = time.monotonic() + GUEST_TIMEOUT_S
+            while "waiting " not in guest.said() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            after_discard = image.stat().st_blocks
+            with open(image, "r+b") as file:
+                file.truncate(2 * DISK_BYTES)
+            said = guest.wait()
+        assert server.stop() == 0
+    counters = server.statistics["disk0"]
+    assert said["queues"] == "2" and counters["queues-used"] == 2
+    assert said["discarded"] == "0"
+    assert counters["discards"] > 0
+    assert (before - after_discard) * 512 >= 2 * MIB - 65536
+    assert said["through"] == "write through write through"
+    assert said["back"] == "write back write back"
+    assert counters["flushes"] > 0
+    assert said["waiting"] == str(DISK_BYTES // 512)
+    assert said["grown"] == str(2 * DISK_BYTES // 512)
+    assert server.statistics["loop"]["resizes"] == 1
+    content = image.read_bytes()
+    assert said["last"].split()[0] == hashlib.md5(content[-MIB:]).hexdigest()
+    assert content[MIB:3 * MIB] == bytes(2 * MIB)
+    assert content[4 * MIB:DISK_BYTES] == b"\x5a" * (DISK_BYTES - 4 * MIB)
+    assert counters["errors-driver"] == counters["errors-medium"] == 0
 
 
 @pytest.mark.slow

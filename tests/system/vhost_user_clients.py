@@ -38,7 +38,7 @@ def _arch():
     return util.output(["dpkg", "--print-architecture"]).strip()
 
 
-def _conf():
+def apt_conf():
     """Return a private apt configuration for this machine's architecture and the bed's suite."""
     suite = util.suites()["GUEST_SUITE"]
     folder = CACHE / f"apt-{_arch()}"
@@ -84,7 +84,7 @@ def _lock():
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["key"] == key:
             return data["groups"]
-    conf = _conf()
+    conf = apt_conf()
     libraries = _closure(conf, WITH_LIBRARIES, suite)
     groups = {"clients": sorted(f"{n}={v}" for n, v in libraries.items())
               + [f"{n}/{suite}" for n in ALONE],
@@ -100,8 +100,8 @@ def _unpacked(group):
     def build(folder):
         debs = folder / "debs"
         debs.mkdir()
-        util.run(["apt-get", "-c", _conf(), "-q", "download", *specs], LOG, APT_TIMEOUT_S, cwd=debs,
-                 cure=packages.CURE)
+        util.run(["apt-get", "-c", apt_conf(), "-q", "download", *specs], LOG, APT_TIMEOUT_S,
+                 cwd=debs, cure=packages.CURE)
         for short in ("bin", "sbin", "lib", "lib64"):
             (folder / "usr" / short).mkdir(parents=True)
             (folder / short).symlink_to(f"usr/{short}")
@@ -162,7 +162,7 @@ def fio_program():
     _, libs = _linker(root)
 
     def build(folder):
-        conf = _conf()
+        conf = apt_conf()
         for suite in SOURCE_SUITES:
             try:
                 util.run(["apt-get", "-c", conf, "-q", "source", "--download-only", "--tar-only",

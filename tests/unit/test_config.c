@@ -56,18 +56,18 @@ static void a_disk_says_how_far_it_may_grow_and_how_many_queues_it_has(void **st
 {
     (void)state;
     assert_int_equal(
-        config_parse("disk=a,size=1M,max=3M,queues=4 disk=b,size=1M disk=c,queues=2", &cfg, why),
+        config_parse("disk=a,size=1M,max=3M,queues=8 disk=b,size=1M disk=c,queues=2", &cfg, why),
         ST_OK);
     assert_int_equal(cfg.disk[0].bytes, MIB(1));
     assert_int_equal(cfg.disk[0].bytes_max, MIB(3));
-    assert_int_equal(cfg.disk[0].queues, 4);
+    assert_int_equal(cfg.disk[0].queues, 8);
     assert_int_equal(cfg.disk[1].bytes_max, MIB(1));
     assert_int_equal(cfg.disk[1].queues, 1);
     assert_int_equal(cfg.disk[2].source, DISK_INITRD);
     assert_int_equal(cfg.disk[2].queues, 2);
-    expect_refused("disk=a,size=1M,queues=0", "1 to 4");
-    expect_refused("disk=a,size=1M,queues=5", "1 to 4");
-    expect_refused("disk=a,size=1M,queues=", "1 to 4");
+    expect_refused("disk=a,size=1M,queues=0", "1 to 8");
+    expect_refused("disk=a,size=1M,queues=9", "1 to 8");
+    expect_refused("disk=a,size=1M,queues=", "1 to 8");
     expect_refused("disk=a,size=1M,queues=x", "'x'");
     expect_refused("disk=a,size=1M,max=513", "multiple of 512");
     expect_refused("disk=a,size=2M,max=1M", "'a'");

@@ -12,6 +12,8 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 
+#include "start/base/arith.h"
+
 #define IOV_BATCH    64            /* spans handed to one system call */
 #define PHYSICAL_MAX 4096u         /* what we say at most about the file system's block */
 #define ZERO_BYTES   (u32) KIB(64) /* zeroes written at once where fallocate cannot */
@@ -61,10 +63,22 @@ static enum status move(int fd, bool write, const struct span *spans, u32 count,
     return ST_OK;
 }
 
-static enum status write_zeroes(struct bdev_file *file, u64 offset, u64 bytes)
+static enum status hole_make(const struct bdev_file *file, u64 offset, u64 bytes)
+{
+    return fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                     (off_t)bytes) == 0
+               ? ST_OK
+               : ST_IO;
+}
+
+static enum status write_zeroes(const struct bdev_file *file, u64 offset, u64 bytes, bool unmap)
 {
     struct span span = {.base = (u8 *)(uintptr_t)zeroes};
 
+    /* A hole reads as zeroes. */
+    if (unmap && file->holes && hole_make(file, offset, bytes) == ST_OK) {
+        return ST_OK;
+    }
     if (fallocate(file->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
                   (off_t)bytes) == 0) {
         return ST_OK;
@@ -79,18 +93,6 @@ static enum status write_zeroes(struct bdev_file *file, u64 offset, u64 bytes)
         }
         offset += span.bytes;
         bytes -= span.bytes;
-    }
-    return ST_OK;
-}
-
-static enum status discard(struct bdev_file *file, u64 offset, u64 bytes)
-{
-    if (!file->no_holes && fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                     (off_t)offset, (off_t)bytes) != 0) {
-        if (errno != EOPNOTSUPP) {
-            return ST_IO;
-        }
-        file->no_holes = true;
     }
     return ST_OK;
 }
@@ -113,10 +115,10 @@ static enum status file_submit(struct bdev *dev, struct blk_req *req)
         st = fdatasync(file->fd) == 0 ? ST_OK : ST_IO;
         break;
     case BLK_DISCARD:
-        st = discard(file, offset, bytes);
+        st = hole_make(file, offset, bytes);
         break;
     case BLK_WRITE_ZEROES:
-        st = write_zeroes(file, offset, bytes);
+        st = write_zeroes(file, offset, bytes, req->unmap);
         break;
     case BLK_SECURE_ERASE:
     case BLK_OP_COUNT:
@@ -147,6 +149,19 @@ static bool size_of(int fd, u64 *bytes, u32 *block_bytes, const char **why)
     return false;
 }
 
+/*
+ * Ask the file system for a hole behind the end of the file, where there is nothing to lose. A
+ * block device is never asked for one: what it would make of the request only it knows.
+ */
+static bool holes_possible(int fd, u64 bytes)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     (off_t)align_up(bytes, PHYSICAL_MAX), PHYSICAL_MAX) == 0;
+}
+
 enum status bdev_file_open(struct bdev_file *file, const char *name, const char *path,
                            bool read_only, const char **why)
 {
@@ -169,6 +184,7 @@ enum status bdev_file_open(struct bdev_file *file, const char *name, const char 
         close(file->fd);
         return ST_INVAL;
     }
+    file->holes = !read_only && holes_possible(file->fd, bytes);
     info = (struct bdev_info){
         .sectors = bytes / SECTOR_BYTES,
         .logical_block_bytes = SECTOR_BYTES,
@@ -176,14 +192,28 @@ enum status bdev_file_open(struct bdev_file *file, const char *name, const char 
         .seg_max = BLK_SEG_MAX,
         .read_only = read_only,
         .write_cache = true,
-        .discard = !read_only,
+        .discard = file->holes,
         .write_zeroes = !read_only,
-        .write_zeroes_may_unmap = false,
+        .write_zeroes_may_unmap = file->holes,
         .range_sectors_max = BLK_RANGE_BYTES_MAX / SECTOR_BYTES,
-        .discard_align_sectors = 1,
     };
+    info.discard_align_sectors = info.physical_block_bytes / SECTOR_BYTES;
     bdev_init(&file->dev, &file_ops, name, &info);
     return ST_OK;
+}
+
+bool bdev_file_resized(struct bdev_file *file)
+{
+    u64 *sectors = &file->dev.info.sectors;
+    const char *why;
+    u64 bytes;
+    u32 block_bytes;
+
+    if (!size_of(file->fd, &bytes, &block_bytes, &why) || bytes / SECTOR_BYTES == *sectors) {
+        return false;
+    }
+    *sectors = bytes / SECTOR_BYTES;
+    return true;
 }
 
 void bdev_file_close(struct bdev_file *file)

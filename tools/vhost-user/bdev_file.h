@@ -3,9 +3,9 @@
  * bdev_file.h - a host file or block device as a medium. plane: data
  *
  * Requests are answered in place by preadv(2), pwritev(2), fdatasync(2) and fallocate(2): a
- * completed write is in the host's page cache, a completed flush on the host's medium. Discard
- * makes holes where the file system can; where it cannot, the first refusal turns further discards
- * into nothing, which a discard may be.
+ * completed write is in the host's page cache, a completed flush on the host's medium. A discard
+ * makes a hole, and is offered where the file system can make one; so is what "unmap" of a write of
+ * zeroes says. Whoever owns the file may change its size: bdev_file_resized() notices.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 struct bdev_file {
     struct bdev dev;
     int fd;
-    bool no_holes; /* the file system refused to make one */
+    bool holes; /* the file system can make them */
 };
 
 /**
@@ -24,6 +24,12 @@ struct bdev_file {
  */
 enum status bdev_file_open(struct bdev_file *file, const char *name, const char *path,
                            bool read_only, const char **why);
+
+/**
+ * Look at the size again. True when it has changed: dev.info.sectors says the new one, which may be
+ * 0. A file that is made shorter grows again by writes that came before this look.
+ */
+bool bdev_file_resized(struct bdev_file *file);
 
 /** Nothing may be in flight. */
 void bdev_file_close(struct bdev_file *file);

@@ -72,7 +72,12 @@ static bool disk_open(u32 index, const struct vu_disk_options *options, u64 with
 {
     struct disk *disk = &disks[index];
     struct vu_session_init session = {
-        .pool = &pool, .read_only = options->read_only, .without = without};
+        .pool = &pool,
+        .read_only = options->read_only,
+        .queues = options->queues,
+        .ranges = options->ranges,
+        .without = without,
+    };
     const char *what = options->file ? options->file : "memory";
     const char *why = "";
 
@@ -81,6 +86,7 @@ static bool disk_open(u32 index, const struct vu_disk_options *options, u64 with
         if (bdev_file_open(&disk->file, disk->name, options->file, options->read_only, &why) ==
             ST_OK) {
             disk->bdev = &disk->file.dev;
+            exports[index].file = &disk->file;
         }
     } else {
         (void)memory_open(disk, options, &why);
@@ -110,15 +116,18 @@ static void statistics(const struct vu_server *server)
         const struct vu_session *s = &exports[i].session;
         const struct vblk *vb = &s->vb;
         u64 batches = 0;
-        const u64 requests = vb->reads + vb->writes + vb->flushes + vb->get_ids + vb->unsupported;
+        u32 queues_used = 0;
+        const u64 requests = vb->reads + vb->writes + vb->flushes + vb->get_ids + vb->unsupported +
+                             vb->discards + vb->write_zeroes;
 
         for (u32 q = 0; q < vb->vdev.queue_count; q++) {
             batches += vb->vdev.queue[q].vq.publishes;
+            queues_used += vb->vdev.queue[q].vq.publishes > 0;
         }
         printf("%s: front-ends %llu requests %llu reads %llu writes %llu flushes %llu "
                "bytes-read %llu bytes-written %llu errors-driver %llu errors-medium %llu "
                "batches %llu kicks %llu calls %llu messages %llu refused %llu resumed %llu "
-               "again %llu\n",
+               "again %llu discards %llu write-zeroes %llu queues-used %u\n",
                s->name, (unsigned long long)s->sessions, (unsigned long long)requests,
                (unsigned long long)vb->reads, (unsigned long long)vb->writes,
                (unsigned long long)vb->flushes, (unsigned long long)vb->bytes_read,
@@ -126,10 +135,11 @@ static void statistics(const struct vu_server *server)
                (unsigned long long)vb->errors_medium, (unsigned long long)batches,
                (unsigned long long)s->kicks, (unsigned long long)s->calls,
                (unsigned long long)s->messages, (unsigned long long)s->refused,
-               (unsigned long long)s->resumed, (unsigned long long)s->again);
+               (unsigned long long)s->resumed, (unsigned long long)s->again,
+               (unsigned long long)vb->discards, (unsigned long long)vb->write_zeroes, queues_used);
     }
-    printf("loop: turns %llu sleeps %llu\n", (unsigned long long)server->turns,
-           (unsigned long long)server->sleeps);
+    printf("loop: turns %llu sleeps %llu resizes %llu\n", (unsigned long long)server->turns,
+           (unsigned long long)server->sleeps, (unsigned long long)server->resizes);
 }
 
 int main(int argc, char **argv)

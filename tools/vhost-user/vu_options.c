@@ -22,6 +22,8 @@ enum {
     OPT_MEMORY,
     OPT_READ_ONLY,
     OPT_SERIAL,
+    OPT_QUEUES,
+    OPT_RANGES,
     OPT_DISK,
     OPT_POLL,
     OPT_WITHOUT,
@@ -35,6 +37,8 @@ static const struct option long_options[] = {
     {"memory", required_argument, NULL, OPT_MEMORY},
     {"read-only", no_argument, NULL, OPT_READ_ONLY},
     {"serial", required_argument, NULL, OPT_SERIAL},
+    {"queues", required_argument, NULL, OPT_QUEUES},
+    {"ranges", required_argument, NULL, OPT_RANGES},
     {"disk", required_argument, NULL, OPT_DISK},
     {"poll", required_argument, NULL, OPT_POLL},
     {"without", required_argument, NULL, OPT_WITHOUT},
@@ -58,8 +62,11 @@ void vu_options_help(FILE *out)
         "  --memory=SIZE        or: the disk is so much memory, zeroes at first (K, M, G)\n"
         "  --read-only          refuse writes\n"
         "  --serial=TEXT        the disk's serial number, up to 20 bytes (caisson)\n"
+        "  --queues=N           queues that a driver may use at once, 1 to 8 (1)\n"
+        "  --ranges=N           ranges that one discard may name, 1 to 16 (16)\n"
         "  --disk=LIST          one disk of several, its options separated by commas:\n"
-        "                       socket=PATH or fd=N, file=FILE or memory=SIZE, ro, serial=TEXT\n"
+        "                       socket=PATH or fd=N, file=FILE or memory=SIZE, ro, serial=TEXT,\n"
+        "                       queues=N, ranges=N\n"
         "  --poll=TIME          after the last request look for more so many microseconds\n"
         "                       before sleeping (50); 'never' and 'always' are understood\n"
         "  --without=LIST       do not offer these to the driver, separated by commas: event-idx,\n"
@@ -144,6 +151,29 @@ static enum status fd_read(struct reader *r, const char *text, int *fd)
     return ST_OK;
 }
 
+/* A count of what, from 1 to most. */
+static enum status count_read(struct reader *r, const char *text, const char *what, u32 most,
+                              u16 *count)
+{
+    u64 value;
+
+    if (!number(text, &value, NULL) || value < 1 || value > most) {
+        return wrong(r, "a disk has 1 to %u %s, not '%s'", most, what, text);
+    }
+    *count = (u16)value;
+    return ST_OK;
+}
+
+static enum status queues_read(struct reader *r, const char *text, u16 *queues)
+{
+    return count_read(r, text, "queues", VQ_PER_DEVICE, queues);
+}
+
+static enum status ranges_read(struct reader *r, const char *text, u16 *ranges)
+{
+    return count_read(r, text, "ranges in a discard", BLK_RANGES_MAX, ranges);
+}
+
 static enum status poll_read(struct reader *r, const char *text)
 {
     u64 us;
@@ -209,7 +239,8 @@ static enum status disk_add(struct reader *r, const struct vu_disk_options *disk
 
 static struct vu_disk_options disk_default(void)
 {
-    return (struct vu_disk_options){.fd = -1, .serial = SERIAL_DEFAULT};
+    return (struct vu_disk_options){
+        .fd = -1, .serial = SERIAL_DEFAULT, .queues = 1, .ranges = BLK_RANGES_MAX};
 }
 
 /* KEY=VALUE,KEY=VALUE,... of --disk. */
@@ -240,8 +271,14 @@ static enum status disk_read(struct reader *r, char *list)
             st = size_read(r, value, &disk.memory_bytes);
         } else if (strcmp(item, "serial") == 0) {
             disk.serial = value;
+        } else if (strcmp(item, "queues") == 0) {
+            st = queues_read(r, value, &disk.queues);
+        } else if (strcmp(item, "ranges") == 0) {
+            st = ranges_read(r, value, &disk.ranges);
         } else {
-            st = wrong(r, "--disk: the keys are socket, fd, file, memory, serial and ro, not '%s'",
+            st = wrong(r,
+                       "--disk: the keys are socket, fd, file, memory, serial, queues, ranges "
+                       "and ro, not '%s'",
                        item);
         }
     }
@@ -271,6 +308,12 @@ static enum status option_read(struct reader *r, int option, char *value)
     case OPT_SERIAL:
         plain->serial = value;
         break;
+    case OPT_QUEUES:
+        r->plain_used = true;
+        return queues_read(r, value, &plain->queues);
+    case OPT_RANGES:
+        r->plain_used = true;
+        return ranges_read(r, value, &plain->ranges);
     case OPT_DISK:
         return disk_read(r, value);
     case OPT_POLL:

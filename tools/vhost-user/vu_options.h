@@ -17,6 +17,8 @@ struct vu_disk_options {
     u64 memory_bytes;   /* the medium: so much memory, or 0 */
     const char *serial; /* GET_ID's answer */
     bool read_only;
+    u16 queues; /* 1..VQ_PER_DEVICE */
+    u16 ranges; /* of one discard: 1..BLK_RANGES_MAX */
 };
 
 struct vu_options {

@@ -10,7 +10,6 @@
 #include "start/port.h"
 #include "virtio/virtq_layout.h"
 
-#define DRAIN_BUDGET     64
 #define DRAIN_TIMEOUT_NS UINT64_C(10000000000) /* a medium that takes longer has failed */
 
 static struct vu_ring *ring_of(struct vu_session *s, u32 index, const char **why)
@@ -36,8 +35,8 @@ static bool may_run(const struct vu_session *s, const struct vu_ring *ring)
 /* --- stopping ------------------------------------------------------------------------------- */
 
 /*
- * Wait for requests that are with the medium. Until the last is back the data plane goes on, so
- * their number is bounded by the rings; media that answer in place never have any here.
+ * Wait for requests that are with the medium. None is taken meanwhile, of no ring, so there are
+ * only fewer; media that answer in place never have any here.
  */
 static void drain(struct vu_session *s)
 {
@@ -45,7 +44,7 @@ static void drain(struct vu_session *s)
 
     while (s->vb.in_flight > 0) {
         (void)bdev_poll(s->vb.bdev);
-        (void)vu_session_poll(s, DRAIN_BUDGET);
+        (void)vu_session_poll(s, 0);
         if (port_now_ns() > deadline) {
             panic("%s: the medium holds %u requests for more than 10 s", s->name, s->vb.in_flight);
         }

@@ -17,6 +17,7 @@
 #define CONTROL_TURNS  4096 /* turns between two looks at the sockets: 40 us idle, a few ms busy */
 #define TIGHT_TURNS    64   /* idle turns before the first pause: a lone driver's next request */
 #define CLOCK_TURNS    64   /* idle turns between two looks at the clock */
+#define SIZE_LOOK_NS   UINT64_C(500000000)
 #define FDS_PER_EXPORT (2 + VQ_PER_DEVICE)
 #define WAIT_FDS_MAX   (VU_DISKS_MAX * FDS_PER_EXPORT)
 
@@ -157,6 +158,27 @@ static void export_control(struct vu_export *export)
     }
 }
 
+/* A file has another size: its front end hears of it, and the next one finds it so. */
+static void sizes_look(struct vu_server *server)
+{
+    const u64 now_ns = port_now_ns();
+
+    if (now_ns - server->size_looked_ns < SIZE_LOOK_NS) {
+        return;
+    }
+    server->size_looked_ns = now_ns;
+    for (u32 e = 0; e < server->export_count; e++) {
+        struct vu_export *export = &server->export[e];
+
+        if (export->file && bdev_file_resized(export->file)) {
+            log_info("%s: the file has %llu sectors now", export->session.name,
+                     (unsigned long long)export->file->dev.info.sectors);
+            vu_session_resized(&export->session);
+            server->resizes++;
+        }
+    }
+}
+
 /* --- waiting -------------------------------------------------------------------------------- */
 
 struct waiting {
@@ -221,6 +243,7 @@ static void control(struct vu_server *server, bool kicks, const struct timespec 
 {
     struct waiting w = {.count = 0};
     sigset_t none;
+    int ready;
 
     if (kicks) {
         (void)wait_kicks(server, &w, false);
@@ -231,7 +254,9 @@ static void control(struct vu_server *server, bool kicks, const struct timespec 
         wait_for(&w, export->conn.fd != VU_NO_FD ? export->conn.fd : export->listen_fd);
     }
     sigemptyset(&none);
-    if (ppoll(w.fd, w.count, timeout, &none) <= 0) {
+    ready = ppoll(w.fd, w.count, timeout, &none);
+    sizes_look(server);
+    if (ready <= 0) {
         return;
     }
     if (kicks) {
@@ -278,17 +303,29 @@ static bool may_sleep(const struct vu_server *server)
     return true;
 }
 
+/* A driver whose disk is a file is told of its size while it sleeps, too. */
+static bool sizes_matter(const struct vu_server *server)
+{
+    for (u32 e = 0; e < server->export_count; e++) {
+        if (server->export[e].file && server->export[e].conn.fd != VU_NO_FD) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Arm, then look, then sleep: the order that loses no kick. */
 static void sleep_for_work(struct vu_server *server)
 {
-    static const struct timespec at_once;
+    static const struct timespec at_once, till_next_look = {.tv_nsec = SIZE_LOOK_NS};
+    const struct timespec *timeout = sizes_matter(server) ? &till_next_look : NULL;
     bool work = false;
 
     for (u32 e = 0; e < server->export_count; e++) {
         work |= vu_session_arm(&server->export[e].session);
     }
     server->sleeps++;
-    control(server, true, work ? &at_once : NULL);
+    control(server, true, work ? &at_once : timeout);
     for (u32 e = 0; e < server->export_count; e++) {
         vu_session_disarm(&server->export[e].session);
     }

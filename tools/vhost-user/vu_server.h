@@ -5,10 +5,11 @@
  * While a disk has work the loop turns without a system call; every CONTROL_TURNS turns it looks at
  * the sockets. After spin_ns without work it asks all drivers for kicks, looks once more, and
  * sleeps in ppoll(2) until a socket or a kick wakes it. With spin_ns VU_POLL_ALWAYS it sleeps only
- * while no ring runs.
+ * while no ring runs. Twice a second it looks whether a file has another size.
  */
 #pragma once
 
+#include "tools/vhost-user/bdev_file.h"
 #include "tools/vhost-user/vu_conn.h"
 #include "tools/vhost-user/vu_options.h"
 
@@ -16,15 +17,17 @@
 struct vu_export {
     struct vu_session session;
     struct vu_conn conn;
-    int listen_fd;    /* VU_NO_FD: the socket was handed to us connected */
-    const char *path; /* of the listening socket, to remove at the end; NULL: none */
+    struct bdev_file *file; /* the medium, whose size is watched; NULL: it is memory */
+    int listen_fd;          /* VU_NO_FD: the socket was handed to us connected */
+    const char *path;       /* of the listening socket, to remove at the end; NULL: none */
 };
 
 struct vu_server {
     struct vu_export *export; /* export_count of them */
     u32 export_count;
     u64 spin_ns;
-    u64 turns, sleeps;
+    u64 size_looked_ns; /* when the sizes of files were looked at */
+    u64 turns, sleeps, resizes;
 };
 
 /**

@@ -436,6 +436,8 @@ void vu_session_init(struct vu_session *s, const struct vu_session_init *init)
         .name = init->name,
         .id = init->serial,
         .read_only = init->read_only,
+        .queues = init->queues,
+        .ranges_max = init->ranges,
     };
 
     memset(s, 0, sizeof(*s));
@@ -473,6 +475,11 @@ void vu_session_close(struct vu_session *s)
 u32 vu_session_poll(struct vu_session *s, u32 budget)
 {
     return vblk_poll(&s->vb, budget);
+}
+
+void vu_session_resized(struct vu_session *s)
+{
+    vblk_resized(&s->vb);
 }
 
 bool vu_session_arm(struct vu_session *s)

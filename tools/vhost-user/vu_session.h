@@ -64,6 +64,8 @@ struct vu_session_init {
     struct vblk_pool *pool;
     const char *serial;
     bool read_only;
+    u16 queues;  /* 1..VQ_PER_DEVICE; 0 means 1 */
+    u16 ranges;  /* of one discard: 1..BLK_RANGES_MAX; 0 means all of them */
     u64 without; /* feature bits that are not offered although we have them */
 };
 
@@ -92,6 +94,9 @@ void vu_session_close(struct vu_session *s);
 
 /** One turn of the data plane; returns the work done. */
 u32 vu_session_poll(struct vu_session *s, u32 budget);
+
+/** The medium has another size: tell the front end. */
+void vu_session_resized(struct vu_session *s);
 
 /** Ask for kicks; true when there is work already. And the reverse. */
 bool vu_session_arm(struct vu_session *s);
