@@ -8,7 +8,7 @@
 
 void bench_init(struct bench *b, const struct bench_setup *setup)
 {
-    u32 windows = setup->windows ? setup->windows : 4;
+    u32 windows = setup->windows ? setup->windows : setup->queues > 4 ? setup->queues : 4;
     u64 window_bytes = setup->window_bytes ? setup->window_bytes : MIB(1);
 
     if (b->pristine[1] == 0) { /* once per bench: it is the larger part of the work */

@@ -23,7 +23,7 @@ struct bench_setup {
     u16 queues;              /* 0: 1 */
     u32 erase_align_sectors; /* 0: 1 */
     u32 logical_block_bytes; /* 0: 512 */
-    u32 windows;             /* 0: 4 */
+    u32 windows;             /* 0: 4, or one for each queue */
     u64 window_bytes;        /* 0: 1 MiB */
 };
 
