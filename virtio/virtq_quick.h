@@ -42,7 +42,7 @@ struct vq_quick {
 };
 
 /** What a descriptor says but for its next: length and flags. */
-#define QUICK_WORD(word)        ((word)&UINT64_C(0xffffffffffff))
+#define QUICK_WORD(word)        (UINT64_C(0xffffffffffff) & (word))
 #define QUICK_IS(length, flags) ((u64)(length) | (u64)(flags) << 32)
 
 /**

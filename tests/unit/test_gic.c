@@ -259,11 +259,9 @@ static void affinity_is_mpidr_without_its_flags(void **state)
 
 static const u32 v2 = 2, v3 = 3;
 
-#define BOTH(test)                                   \
-    {#test " (v2)", test, NULL, NULL, (void *)&v2},  \
-    {                                                \
-#test " (v3)", test, NULL, NULL, (void *)&v3 \
-    }
+#define ON(version, test) \
+    ((struct CMUnitTest){#test " (" #version ")", test, NULL, NULL, (void *)&version})
+#define BOTH(test) ON(v2, test), ON(v3, test)
 
 int main(void)
 {

@@ -23,8 +23,9 @@ $(B)/host/caisson-vhost-user: \
 VU_TESTS := $(filter test_vhost_user%,$(UNIT_TESTS))
 $(addprefix $(B)/host/tests/,$(VU_TESTS)): $(patsubst %,$(B)/host/%.o,$(VU_SRCS))
 $(B)/host/tests/fuzz_vhost_user: $(patsubst %,$(B)/host/%.o,$(VU_SRCS))
-$(B)/fuzz/fuzz_vhost_user: $(patsubst %,$(B)/fuzz/obj/%.o,$(VU_SRCS))
-$(B)/afl/fuzz_vhost_user: $(patsubst %,$(B)/afl/obj/%.o,$(VU_SRCS))
+# The fake front end talks to it, and fuzzers link all fakes.
+$(addprefix $(B)/fuzz/,$(FUZZERS)): $(patsubst %,$(B)/fuzz/obj/%.o,$(VU_SRCS))
+$(addprefix $(B)/afl/,$(FUZZERS)): $(patsubst %,$(B)/afl/obj/%.o,$(VU_SRCS))
 
 .PHONY: vhost-user
 vhost-user: $(B)/host/caisson-vhost-user $(B)/host/vhost-client ## build the vhost-user server
