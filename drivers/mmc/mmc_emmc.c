@@ -306,10 +306,11 @@ static enum status hs400_follow(struct mmc_card *card)
 
 /* --- the table
  * ------------------------------------------------------------------------------------------ */
-#define STATUS(wanted)                                                                           \
-    {                                                                                            \
-        "CMD13 status", (wanted), mmc_status_send, mmc_status_end, MMC_SETTLE_NS, MMC_MS(1) / 20 \
-    }
+/* The releases of clang-format do not agree about its braces. */
+/* clang-format off */
+#define STATUS(wanted) \
+    {"CMD13 status", (wanted), mmc_status_send, mmc_status_end, MMC_SETTLE_NS, MMC_MS(1) / 20}
+/* clang-format on */
 
 static const struct mmc_step emmc_steps[] = {
     {"CMD0", NULL, go_idle, bus_end, 0, MMC_MS(1)},

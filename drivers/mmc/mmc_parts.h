@@ -7,7 +7,7 @@
 
 #include "drivers/mmc/mmc.h"
 
-#define MMC_MS(n)          ((u64)(n)*1000000)
+#define MMC_MS(n)          (UINT64_C(1000000) * (n))
 #define MMC_IDENTIFY_HZ    400000
 #define MMC_POWER_UP_NS    MMC_MS(1000) /* [SD-PHY 4.2.3] [EMMC 6.4.2] ready within a second */
 #define MMC_REGISTER_NS    MMC_MS(500)  /* until a register has been read */

@@ -78,7 +78,7 @@
 #define SDHCI_CLOCK_CARD         BIT32(2)
 #define SDHCI_CLOCK_PLL          BIT32(3) /* v4 */
 #define SDHCI_CLOCK_PROGRAMMABLE BIT32(5)
-#define SDHCI_CLOCK_DIVIDER(n)   (((u32)(n)&0xff) << 8 | ((u32)(n) >> 8 & 3) << 6)
+#define SDHCI_CLOCK_DIVIDER(n)   ((0xff & (u32)(n)) << 8 | (3 & (u32)(n) >> 8) << 6)
 #define SDHCI_TIMEOUT(n)         ((u32)(n) << 16) /* TMCLK << (13 + n), n = 0..14 */
 #define SDHCI_TIMEOUT_MAX        14
 #define SDHCI_RESET_ALL          BIT32(24)
