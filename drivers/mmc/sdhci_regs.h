@@ -112,7 +112,7 @@
 
 #define SDHCI_CONTROL_2          0x03c /* RW  2.2.23-24  Auto CMD error status RO; control 2 */
 #define SDHCI_AUTO_NOT_EXECUTED  BIT32(0)
-#define SDHCI_CONTROL_2_OF(word) ((word)&UINT32_C(0xffff0000))
+#define SDHCI_CONTROL_2_OF(word) (UINT32_C(0xffff0000) & (word))
 #define SDHCI_UHS_MODE(n)        ((u32)(n) << 16)
 #define SDHCI_UHS_MODE_MASK      (UINT32_C(7) << 16)
 #define SDHCI_UHS_SDR12          0
@@ -130,7 +130,7 @@
 #define SDHCI_PRESET             BIT32(31)
 
 #define SDHCI_CAPS                0x040 /* RO  2.2.26 */
-#define SDHCI_CAPS_TIMEOUT_CLK(c) ((c)&0x3f)
+#define SDHCI_CAPS_TIMEOUT_CLK(c) (0x3f & (c))
 #define SDHCI_CAPS_TIMEOUT_MHZ    BIT32(7)
 #define SDHCI_CAPS_BASE_MHZ(c)    ((c) >> 8 & 0xff) /* v3 on; before it 6 bits */
 #define SDHCI_CAPS_8BIT           BIT32(18)
