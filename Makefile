@@ -8,15 +8,16 @@ B := build
 # Compiled for the image and for every hosted build.
 ENGINE_SRCS := \
 	start/base/status.c start/base/log.c \
-	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
+	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c start/pv.c \
 	start/classes.c start/report.c start/command.c \
 	drivers/fdt/fdt_scan.c \
 	drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
 	drivers/xen/xen.c drivers/xen/physmap.c drivers/xen/dm_op.c drivers/xen/evtchn.c \
-	drivers/xen/gnttab.c drivers/xen/extregion.c drivers/xen/gmem_foreign.c drivers/xen/ioreq.c \
+	drivers/xen/gnttab.c drivers/xen/grant_pages.c drivers/xen/extregion.c drivers/xen/gmem_foreign.c drivers/xen/ioreq.c \
 	drivers/xen/xs_wire.c drivers/xen/xs.c \
 	drivers/xen/backend.c drivers/xen/backend_keys.c drivers/xen/backend_scan.c \
+	drivers/xen/backend_tx.c drivers/xen/backend_front.c \
 	virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_quick.c virtio/vblk_rare.c virtio/vblk_device.c \
 	blk/bdev.c blk/ramdisk.c blk/blkif_wire.c blk/blkif.c

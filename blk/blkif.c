@@ -16,10 +16,14 @@
 STATIC_CHECK(BLKIF_SEG_MAX >= BLKIF_DIRECT_MAX && BLKIF_SEG_MAX <= BLKIF_SEG_PER_PAGE,
              "one page of segments is read, and every direct request fits");
 
-void blkif_pool_init(struct blkif_pool *pool)
+STATIC_CHECK(BLKIF_INFO_READ_ONLY == VDISK_READONLY, "as the header says");
+
+void blkif_pool_init(struct blkif_pool *pool, u8 *seg_page)
 {
     pool->free = NULL;
     pool->in_flight = 0;
+    pool->copies = 0;
+    pool->seg_page = seg_page;
     for (u32 i = 0; i < REQUESTS_MAX; i++) {
         pool->slot[i].bi = NULL;
         pool->slot[i].next_free = pool->free;
@@ -38,8 +42,15 @@ void blkif_init(struct blkif *bi, const struct blkif_init *init)
         .notify_ctx = init->notify_ctx,
         .name = init->name,
         .read_only = init->read_only || init->bdev->info.read_only,
+        .no_discard = init->no_discard,
     };
     blk_done_init(&bi->done);
+    blkif_grants_stay(bi, false);
+}
+
+void blkif_grants_stay(struct blkif *bi, bool stay)
+{
+    bi->copying = bi->grants.copy && bi->pool->seg_page && !stay;
 }
 
 /** What the front end got wrong: counted, said at a limited rate. */
@@ -103,16 +114,44 @@ static void request_finish(struct blkif_req *req, enum status st)
     slot_put(req);
 }
 
+/** Its step was done. A range is given to the medium in pieces that it takes, one after the other.
+ */
+static void request_advance(struct blkif_req *req)
+{
+    if (req->blk.op != BLK_FLUSH) {
+        req->left -= req->blk.sectors;
+        req->blk.sector += req->blk.sectors;
+        if (req->left > 0) {
+            return;
+        }
+    }
+    req->step++;
+}
+
+static u64 step_sectors(const struct blkif_req *req)
+{
+    if (req->blk.op == BLK_FLUSH) {
+        return 0;
+    }
+    return blk_op_is_range(req->blk.op) ? min_u64(req->left, req->bi->bdev->info.range_sectors_max)
+                                        : req->left;
+}
+
 /** Its next steps, until the medium keeps one or all are done. */
 static void request_run(struct blkif_req *req)
 {
     struct blkif *bi = req->bi;
 
-    for (; req->step < req->steps; req->step++) {
+    for (; req->step < req->steps; request_advance(req)) {
         enum status st;
 
         req->blk.op = req->todo[req->step];
-        req->blk.sectors = req->blk.op == BLK_FLUSH ? 0 : req->sectors;
+        req->blk.sectors = step_sectors(req);
+        if (req->blk.op != BLK_FLUSH &&
+            !range_ok(req->blk.sector, req->blk.sectors, bi->bdev->info.sectors)) {
+            request_finish(req, ST_IO); /* a resize between two pieces cut it off */
+            return;
+        }
         st = bdev_submit(bi->bdev, &req->blk);
         if (st == ST_AGAIN) {
             return;
@@ -136,7 +175,7 @@ static u32 requests_reap(struct blkif *bi)
 
         work++;
         if (blk->status == ST_OK && req->ring->page && !req->ring->broken) {
-            req->step++;
+            request_advance(req);
             request_run(req);
         } else {
             bi->errors_medium += blk->status != ST_OK;
@@ -153,13 +192,34 @@ static void step_add(struct blkif_req *req, enum blk_op op)
     req->todo[req->steps++] = op;
 }
 
+/** The same by a copy of what is needed of the page. */
+static enum status segs_copy(struct blkif *bi, const struct blkif_wire *wire,
+                             struct blkif_seg *segs)
+{
+    struct grant_copy copy = {
+        .ref = wire->seg_ref,
+        .bytes = (u16)(wire->segs * BLKIF_SEG_BYTES),
+        .ours = bi->pool->seg_page,
+    };
+
+    bi->grants.copy(bi->grants.ctx, &copy, 1);
+    for (u32 i = 0; i < wire->segs && copy.status == ST_OK; i++) {
+        segs[i] = blkif_wire_seg(bi->pool->seg_page, i);
+    }
+    return copy.status;
+}
+
 /** The segments of an indirect request, from their page. */
 static enum status segs_fetch(struct blkif *bi, const struct blkif_wire *wire,
                               struct blkif_seg *segs)
 {
-    struct blkif_map map = {.ref = wire->seg_ref};
-    enum status st = bi->grants.map(bi->grants.ctx, &map, 1);
+    struct grant_map map = {.ref = wire->seg_ref};
+    enum status st;
 
+    if (bi->copying) {
+        return segs_copy(bi, wire, segs);
+    }
+    st = bi->grants.map(bi->grants.ctx, &map, 1);
     if (st != ST_OK) {
         return st;
     }
@@ -209,7 +269,7 @@ static enum status segs_map(struct blkif_req *req, const struct blkif_seg *segs,
     enum status st;
 
     for (u32 i = 0; i < count; i++) {
-        req->map[i] = (struct blkif_map){.ref = segs[i].ref, .write = write};
+        req->map[i] = (struct grant_map){.ref = segs[i].ref, .write = write};
     }
     st = bi->grants.map(bi->grants.ctx, req->map, count);
     if (st != ST_OK) {
@@ -231,6 +291,83 @@ static enum status segs_map(struct blkif_req *req, const struct blkif_seg *segs,
     return ST_OK;
 }
 
+/* --- copies ----------------------------------------------------------------------------------- */
+
+/** Have Xen do what is gathered; each request's pieces are all in it, one behind the other. */
+static void copies_flush(struct blkif *bi)
+{
+    struct blkif_pool *pool = bi->pool;
+    u32 count = pool->copies;
+    u32 i = 0;
+
+    if (count == 0) {
+        return;
+    }
+    pool->copies = 0;
+    bi->copies += count;
+    bi->grants.copy(bi->grants.ctx, pool->copy, count);
+    while (i < count) {
+        struct blkif_req *req = pool->copy_of[i];
+        enum status st = ST_OK;
+
+        for (; i < count && pool->copy_of[i] == req; i++) {
+            st = pool->copy[i].status != ST_OK ? pool->copy[i].status : st;
+        }
+        if (st != ST_OK) {
+            complain(bi, "a page of a request is not granted to us");
+        }
+        bdev_moved(bi->bdev, req->op == BLKIF_OP_READ ? BLK_READ : BLK_WRITE, 1);
+        request_finish(req, st);
+    }
+}
+
+static void copy_add(struct blkif_req *req, const struct grant_copy *copy)
+{
+    struct blkif_pool *pool = req->bi->pool;
+
+    CHECK(pool->copies < GRANT_COPIES_MAX);
+    pool->copy_of[pool->copies] = req;
+    pool->copy[pool->copies++] = *copy;
+}
+
+/** Note the pieces of a request whose place on the medium is memory. */
+static void copies_add(struct blkif_req *req, const struct blkif_seg *segs, u32 count, u8 *memory)
+{
+    if (req->bi->pool->copies + 2 * count > GRANT_COPIES_MAX) {
+        copies_flush(req->bi);
+    }
+    for (u32 i = 0; i < count; i++) {
+        u32 left = ((u32)segs[i].last - segs[i].first + 1) * SECTOR_BYTES;
+        u32 at = segs[i].first * SECTOR_BYTES;
+
+        while (left > 0) {
+            u32 room = PAGE_BYTES - ((u32)(uintptr_t)memory & (PAGE_BYTES - 1));
+            u32 bytes = min_u32(left, room);
+
+            copy_add(req, &(struct grant_copy){
+                              .ref = segs[i].ref,
+                              .offset = (u16)at,
+                              .bytes = (u16)bytes,
+                              .to_guest = req->op == BLKIF_OP_READ,
+                              .ours = memory,
+                          });
+            memory += bytes;
+            at += bytes;
+            left -= bytes;
+        }
+    }
+}
+
+/** Where the data of a read or write lies when the medium is memory and copies are wanted; else
+ * NULL. */
+static u8 *copy_place(const struct blkif_req *req, const struct blkif_wire *wire)
+{
+    if (!req->bi->copying || wire->op > BLKIF_OP_WRITE) {
+        return NULL;
+    }
+    return bdev_memory(req->bi->bdev, wire->sector, (u32)req->sectors * SECTOR_BYTES);
+}
+
 /** Read, write, flush and barrier, with their data. */
 static enum status transfer_start(struct blkif_req *req, const struct blkif_wire *wire)
 {
@@ -238,6 +375,7 @@ static enum status transfer_start(struct blkif_req *req, const struct blkif_wire
     const struct blkif_seg *segs = wire->indirect ? indirect : wire->seg;
     struct blkif *bi = req->bi;
     enum status st;
+    u8 *memory;
 
     if (wire->segs > (wire->indirect ? BLKIF_SEG_MAX : BLKIF_DIRECT_MAX) ||
         (wire->segs == 0 && (wire->indirect || wire->op <= BLKIF_OP_WRITE))) {
@@ -255,11 +393,19 @@ static enum status transfer_start(struct blkif_req *req, const struct blkif_wire
     if (st == ST_OK && wire->segs > 0) {
         st = place_check(req);
     }
-    if (st == ST_OK && wire->segs > 0) {
-        st = segs_map(req, segs, wire->segs, wire->op == BLKIF_OP_READ);
-    }
     if (st != ST_OK) {
         return st;
+    }
+    memory = copy_place(req, wire);
+    if (memory) {
+        copies_add(req, segs, wire->segs, memory);
+        return ST_OK;
+    }
+    if (wire->segs > 0) {
+        st = segs_map(req, segs, wire->segs, wire->op == BLKIF_OP_READ);
+        if (st != ST_OK) {
+            return st;
+        }
     }
     if (wire->op >= BLKIF_OP_WRITE_BARRIER) {
         step_add(req, BLK_FLUSH);
@@ -279,7 +425,7 @@ static enum status discard_start(struct blkif_req *req, const struct blkif_wire 
     bool secure = (wire->flag & BLKIF_DISCARD_SECURE) && info->secure_erase;
     enum status st;
 
-    if (!info->discard) {
+    if (!info->discard || req->bi->no_discard) {
         return ST_NOSUP;
     }
     if (req->bi->read_only) {
@@ -288,6 +434,12 @@ static enum status discard_start(struct blkif_req *req, const struct blkif_wire 
     }
     req->sectors = wire->sectors;
     st = place_check(req);
+    if (st == ST_OK && secure &&
+        (wire->sector % info->erase_align_sectors != 0 ||
+         wire->sectors % info->erase_align_sectors != 0)) {
+        complain(req->bi, "a secure discard of less than the medium can erase");
+        return ST_GUEST;
+    }
     if (st == ST_OK && wire->sectors > 0) {
         step_add(req, secure ? BLK_SECURE_ERASE : BLK_DISCARD);
     }
@@ -333,10 +485,14 @@ static enum status request_start(struct blkif_req *req, const struct blkif_wire 
         request_finish(req, st);
         return ST_OK;
     }
+    request_count(req->bi, req);
+    if (req->steps == 0 && req->sectors > 0) {
+        return ST_OK; /* Xen copies at the end of the turn */
+    }
+    req->left = req->sectors;
     req->blk.spans = req->span;
     req->blk.span_count = req->maps;
     req->bi->barrier = req->op == BLKIF_OP_WRITE_BARRIER;
-    request_count(req->bi, req);
     request_run(req);
     return ST_OK;
 }
@@ -464,6 +620,7 @@ u32 blkif_poll(struct blkif *bi, u32 budget)
         work = bdev_poll(bi->bdev) + requests_reap(bi);
     }
     work += rings_work(bi, budget);
+    copies_flush(bi);
     for (u32 i = 0; i < BLKIF_QUEUES_MAX; i++) {
         if (bi->ring[i].page && !bi->ring[i].broken) {
             ring_publish(&bi->ring[i]);

@@ -6,11 +6,13 @@
  *   we write:   answers over entries that we have read, rsp_prod, req_event
  *
  * Indices run freely modulo 2^32. An entry is request, then answer; so answers may be out of order
- * and never more than what was read. Data lies in pages that the front end grants: struct
- * blkif_grants maps them, once for all or for each request, as was negotiated.
+ * and never more than what was read. Data lies in pages that the front end grants (blk/grants.h).
+ * They are mapped, once for all or for each request; or, when the medium is memory and the grants
+ * are not for ever, Xen copies between both, and nothing is mapped.
  *
  *   blkif_poll:  read an entry -> check -> map its pages -> bdev_submit -> done list -> answer
- *                ... and once per batch: rsp_prod, an event if the front end asked
+ *                                       -> note what is to be copied  ... copy -> answer
+ *                ... and once per batch: the copies, rsp_prod, an event if the front end asked
  *
  * A request that is wrong is answered with an error. A ring whose indices make no sense is broken:
  * nothing more is read from it or written to it until the front end connects anew.
@@ -19,30 +21,12 @@
 
 #include "blk/bdev.h"
 #include "blk/blkif_wire.h"
+#include "blk/grants.h"
 #include "start/base/log.h"
 
-#define BLKIF_QUEUES_MAX 4  /* rings of one disk: multi-queue-max-queues */
-#define BLKIF_SEG_MAX    32 /* feature-max-indirect-segments: 128 KiB */
-
-/** A page of the front end's, while it is mapped. */
-struct blkif_map {
-    u32 ref;    /* in: the grant */
-    bool write; /* in: we write to the page */
-    u8 *page;   /* out */
-    u64 bus;    /* out: the address a DMA device must be told */
-    u32 token;  /* of the one who maps */
-};
-
-/** Seam: how pages of this front end are reached. */
-struct blkif_grants {
-    /**
-     * Map all of count pages, BLKIF_SEG_MAX at most. ST_OK; ST_AGAIN: no room now, ask later;
-     * ST_GUEST: one is not granted. None is mapped then.
-     */
-    enum status (*map)(void *ctx, struct blkif_map *maps, u32 count);
-    void (*unmap)(void *ctx, struct blkif_map *maps, u32 count);
-    void *ctx;
-};
+#define BLKIF_INFO_READ_ONLY 4              /* in the key `info` */
+#define BLKIF_QUEUES_MAX     4              /* rings of one disk: multi-queue-max-queues */
+#define BLKIF_SEG_MAX        GRANT_MAPS_MAX /* feature-max-indirect-segments: 128 KiB */
 
 struct blkif;
 
@@ -66,8 +50,9 @@ struct blkif_req {
     u8 steps, step;      /* a barrier is flush, write, flush */
     enum blk_op todo[3]; /* the steps */
     u64 sectors;         /* of the step that is no flush */
+    u64 left;            /* of those, what the medium was not given yet */
     u32 maps;
-    struct blkif_map map[BLKIF_SEG_MAX];
+    struct grant_map map[BLKIF_SEG_MAX];
     struct span span[BLKIF_SEG_MAX];
     struct blkif_req *next_free;
 };
@@ -76,18 +61,24 @@ struct blkif_req {
 struct blkif_pool {
     struct blkif_req *free;
     u32 in_flight;
+    u8 *seg_page; /* a page of memory for segments that are copied; NULL: they are mapped */
+    u32 copies;   /* of the batch that is being gathered: all of one front end */
+    struct grant_copy copy[GRANT_COPIES_MAX];
+    struct blkif_req *copy_of[GRANT_COPIES_MAX];
     struct blkif_req slot[REQUESTS_MAX];
 };
 
 struct blkif {
     struct bdev *bdev;
     struct blkif_pool *pool;
-    struct blkif_grants grants;
+    struct grants grants;
     void (*notify)(void *ctx, u32 ring); /* the event of a ring */
     void *notify_ctx;
     const char *name; /* for messages */
     bool read_only;
-    bool barrier; /* one is under way: nothing else is read */
+    bool no_discard; /* it was not offered */
+    bool copying;    /* data is copied by Xen where the medium is memory */
+    bool barrier;    /* one is under way: nothing else is read */
     struct blkif_ring ring[BLKIF_QUEUES_MAX];
     u32 ring_next; /* round robin start */
     u32 in_flight;
@@ -96,20 +87,27 @@ struct blkif {
     /* counters since blkif_init() */
     u64 requests, bytes_read, bytes_written, flushes, discards, batches, notifies;
     u64 errors_guest, errors_medium, no_slot, no_map;
+    u64 copies; /* pieces that Xen copied */
 };
 
 struct blkif_init {
     struct bdev *bdev;
     struct blkif_pool *pool;
-    struct blkif_grants grants;
+    struct grants grants;
     void (*notify)(void *ctx, u32 ring);
     void *notify_ctx;
     const char *name; /* stays valid */
     bool read_only;   /* also when the medium is not */
+    bool no_discard;  /* also when the medium has it */
 };
 
-void blkif_pool_init(struct blkif_pool *pool);
+/** seg_page: a page of memory whose address is its physical one, or NULL. */
+void blkif_pool_init(struct blkif_pool *pool, u8 *seg_page);
 void blkif_init(struct blkif *bi, const struct blkif_init *init);
+
+/** Before rings are connected: the front end uses the same grants again and again, so that pages
+ * are mapped and not copied. */
+void blkif_grants_stay(struct blkif *bi, bool stay);
 
 /**
  * Serve ring idx, whose pages are mapped one behind the other: one that was never connected, or

@@ -12,7 +12,6 @@
 #include <xen/io/blkif.h>
 
 #define ENTRIES_AT     offsetof(struct blkif_sring, ring)
-#define SEG_BYTES      sizeof(struct blkif_request_segment)
 #define ENTRY_BYTES_64 112u
 #define ENTRY_BYTES_32 108u
 
@@ -35,7 +34,8 @@ STATIC_CHECK(sizeof(union blkif_sring_entry) == ENTRY_BYTES_64 &&
                  offsetof(struct blkif_request_discard, nr_sectors) == 24 &&
                  offsetof(struct blkif_request_indirect, indirect_grefs) == 28,
              "the header's layout is the one with 64-bit alignment");
-STATIC_CHECK(SEG_BYTES == 8 && offsetof(struct blkif_request_segment, first_sect) == 4,
+STATIC_CHECK(sizeof(struct blkif_request_segment) == BLKIF_SEG_BYTES &&
+                 offsetof(struct blkif_request_segment, first_sect) == 4,
              "a segment is laid out the same by all");
 STATIC_CHECK(BLKIF_DIRECT_MAX == BLKIF_MAX_SEGMENTS_PER_REQUEST, "as the header says");
 
@@ -118,7 +118,7 @@ void blkif_wire_read(enum blkif_abi abi, const u8 *page, u32 idx, u32 entries,
         wire->seg_ref = read_u32(entry + at->indirect_ref);
     } else {
         for (u32 i = 0; i < BLKIF_DIRECT_MAX; i++) {
-            wire->seg[i] = seg_of(entry + at->seg + i * SEG_BYTES);
+            wire->seg[i] = seg_of(entry + at->seg + i * BLKIF_SEG_BYTES);
         }
     }
 }
@@ -135,10 +135,10 @@ void blkif_wire_answer(enum blkif_abi abi, u8 *page, u32 idx, u32 entries, u64 i
 
 struct blkif_seg blkif_wire_seg(const u8 *page, u32 idx)
 {
-    u8 copy[SEG_BYTES];
+    u8 copy[BLKIF_SEG_BYTES];
 
     CHECK(idx < BLKIF_SEG_PER_PAGE);
-    memcpy(copy, page + idx * SEG_BYTES, SEG_BYTES); /* read once */
+    memcpy(copy, page + idx * BLKIF_SEG_BYTES, BLKIF_SEG_BYTES); /* read once */
     copied_once();
     return seg_of(copy);
 }

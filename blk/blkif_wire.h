@@ -13,6 +13,7 @@
 
 #define BLKIF_DIRECT_MAX     11  /* segments in the entry itself */
 #define BLKIF_PAGE_SECTORS   8   /* of 512 bytes: a segment lies in one page */
+#define BLKIF_SEG_BYTES      8   /* of a segment */
 #define BLKIF_SEG_PER_PAGE   512 /* segments in a page of an indirect request */
 #define BLKIF_RING_PAGES_MAX 4   /* ring-page-order 2 */
 

@@ -16,32 +16,14 @@ static void device_name(struct device *device, const struct backend_request *req
 
 /* --- block: a disk by name -------------------------------------------------------------------- */
 
-static enum status block_disk(struct attach *attach, struct device *device,
-                              const struct backend_request *request)
-{
-    char names[128];
-    enum status st;
-
-    st = disk_open(attach->disks, request->target, &device->write, &device->disk);
-    if (st == ST_NOENT) {
-        disks_names(attach->disks, names, sizeof(names));
-        log_error("dom%u/%u: there is no disk '%s' here; target= may be: %s", request->domid,
-                  request->devid, request->target, names);
-    } else if (st != ST_OK) {
-        log_error("dom%u/%u: disk '%s' is in use by another guest: one writer or several readers",
-                  request->domid, request->devid, request->target);
-    } else if (device->write == request->read_only) {
-        log_warn("dom%u/%u: disk '%s' is read-only", request->domid, request->devid,
-                 request->target);
-    }
-    return st;
-}
-
 static enum status block_open(struct attach *attach, struct device *device,
                               const struct backend_request *request)
 {
-    enum status st = block_disk(attach, device, request);
+    char who[24];
+    enum status st;
 
+    (void)snprintf(who, sizeof(who), "dom%u/%u", request->domid, request->devid);
+    st = disk_open_said(attach->disks, who, request->target, &device->write, &device->disk);
     if (st != ST_OK) {
         return st;
     }

@@ -5,11 +5,15 @@
 #include <inttypes.h>
 #include <string.h>
 
-void command_init(struct command_reader *reader, struct report *report, struct attach *attach)
+#include "start/base/parts.h"
+
+void command_init(struct command_reader *reader, struct report *report, struct attach *attach,
+                  struct pv *pv)
 {
     memset(reader, 0, sizeof(*reader));
     reader->report = report;
     reader->attach = attach;
+    reader->pv = pv;
 }
 
 static bool run_log(const char *level)
@@ -26,25 +30,30 @@ static bool run_log(const char *level)
 }
 
 /** words is "NAME SIZE". */
-static bool run_resize(struct attach *attach, const char *words)
+static bool run_resize(struct command_reader *reader, const char *words)
 {
     char name[DISK_NAME_MAX], why[CONFIG_WHY_MAX];
     const char *blank = strchr(words, ' ');
     usize length = blank ? (usize)(blank - words) : 0;
     struct disk *disk;
     u64 bytes;
+    u32 told;
 
     if (length == 0 || length >= sizeof(name) || !config_parse_bytes(blank + 1, &bytes)) {
         return false;
     }
     memcpy(name, words, length);
     name[length] = '\0';
-    if (disks_resize(attach->disks, name, bytes, &disk, why) != ST_OK) {
+    if (disks_resize(reader->attach->disks, name, bytes, &disk, why) != ST_OK) {
         log_warn("resize: %s", why);
         return true;
     }
+    told = attach_disk_resized(reader->attach, disk);
+    if (PART_PV) {
+        told += pv_disk_resized(reader->pv, disk);
+    }
     log_warn("disk '%s': %" PRIu64 " KiB from now on, %" PRIu32 " devices told", name, bytes >> 10,
-             attach_disk_resized(attach, disk));
+             told);
     return true;
 }
 
@@ -58,7 +67,7 @@ static void run_line(struct command_reader *reader)
         report_held(reader->report);
     } else if (strncmp(line, "log ", 4) == 0 && run_log(line + 4)) {
         log_warn("log level is now %s", line + 4);
-    } else if (strncmp(line, "resize ", 7) == 0 && run_resize(reader->attach, line + 7)) {
+    } else if (strncmp(line, "resize ", 7) == 0 && run_resize(reader, line + 7)) {
         return;
     } else {
         log_warn("commands: stats, held, log error|warn|info|debug, resize NAME SIZE, help");

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "start/attach.h"
+#include "start/pv.h"
 #include "start/report.h"
 
 #define COMMAND_LINE_MAX 64 /* bytes of a line, NUL included; longer ones are refused whole */
@@ -20,11 +21,13 @@
 struct command_reader {
     struct report *report;
     struct attach *attach;
+    struct pv *pv;
     char line[COMMAND_LINE_MAX];
     u32 used;
     bool too_long;
 };
 
-void command_init(struct command_reader *reader, struct report *report, struct attach *attach);
+void command_init(struct command_reader *reader, struct report *report, struct attach *attach,
+                  struct pv *pv);
 /** Take typed bytes; runs every line that is complete. */
 void command_feed(struct command_reader *reader, const char *text, usize bytes);

@@ -175,6 +175,25 @@ enum status disk_open(struct disks *disks, const char *name, bool *write, struct
     return ST_OK;
 }
 
+enum status disk_open_said(struct disks *disks, const char *who, const char *name, bool *write,
+                           struct disk **disk)
+{
+    char names[128];
+    bool wanted = *write;
+    enum status st = disk_open(disks, name, write, disk);
+
+    if (st == ST_NOENT) {
+        disks_names(disks, names, sizeof(names));
+        log_error("%s: there is no disk '%s' here; target= may be: %s", who, name, names);
+    } else if (st != ST_OK) {
+        log_error("%s: disk '%s' is in use by another guest: one writer or several readers", who,
+                  name);
+    } else if (wanted && !*write) {
+        log_warn("%s: disk '%s' is read-only", who, name);
+    }
+    return st;
+}
+
 void disk_close(struct disk *disk, bool write)
 {
     if (write) {

@@ -42,6 +42,9 @@ enum status disks_init(struct disks *disks, const struct config *config, struct 
  * ST_ACCES when somebody else writes it, or reads it and *write is set.
  */
 enum status disk_open(struct disks *disks, const char *name, bool *write, struct disk **disk);
+/** The same for who, "dom3/51712": what does not succeed is said in a line with the cure. */
+enum status disk_open_said(struct disks *disks, const char *who, const char *name, bool *write,
+                           struct disk **disk);
 void disk_close(struct disk *disk, bool write);
 
 /**

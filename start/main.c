@@ -20,10 +20,12 @@
 #include "drivers/xen/evtchn.h"
 #include "drivers/xen/extregion.h"
 #include "drivers/xen/gnttab.h"
+#include "drivers/xen/grant_pages.h"
 #include "drivers/xen/xen.h"
 #include "drivers/xen/xs.h"
 #include "start/attach.h"
 #include "start/base/arith.h"
+#include "start/base/parts.h"
 #include "start/boot.h"
 #include "start/clock.h"
 #include "start/command.h"
@@ -31,6 +33,7 @@
 #include "start/disks.h"
 #include "start/mmu.h"
 #include "start/port.h"
+#include "start/pv.h"
 #include "start/trap.h"
 
 #define EXTENDED_BYTES_MAX MIB(1024) /* of extended region that we map and use */
@@ -45,6 +48,8 @@ struct machine {
     struct gic gic;
     struct disks disks;
     struct attach attach;
+    struct pv pv;
+    bool grant_room; /* address space for PV front ends' pages */
     struct xs xs;
     struct backend backend;
     struct poll_loop loop;
@@ -244,6 +249,7 @@ static void xen_init(struct machine *m)
          "/hypervisor: the grant area lies over memory");
     need(gnttab_init(m->hypervisor.grants.base, m->hypervisor.grants.bytes),
          "Xen does not map our grant table");
+    m->grant_room = PART_PV && grant_pages_init() == ST_OK;
     need(gmem_foreign_init(), "the extended regions have no room for one memory window");
 }
 
@@ -322,6 +328,16 @@ static void disarm_console(void *ctx)
     evtchn_mask(m->console_port);
 }
 
+/* --- PV disks -------------------------------------------------------------------------------- */
+
+static void pv_begin(struct machine *m)
+{
+    u64 page;
+
+    need(memmap_take(&m->memory, PAGE_BYTES, PAGE_BYTES, &page), "no memory is left for a page");
+    pv_init(&m->pv, &m->disks, &m->backend, (u8 *)(uintptr_t)page, m->grant_room);
+}
+
 static void pollers_init(struct machine *m)
 {
     poll_init(&m->loop, m->config.spin_ns);
@@ -329,6 +345,15 @@ static void pollers_init(struct machine *m)
     m->loop.disarmed = disarmed;
     m->loop.woken_ctx = m;
     attach_add_pollers(&m->attach, &m->loop);
+    if (PART_PV) {
+        poll_add(&m->loop, &(struct poller){
+                               .name = "pv",
+                               .poll = pv_poll,
+                               .arm = pv_arm,
+                               .disarm = pv_disarm,
+                               .ctx = &m->pv,
+                           });
+    }
     poll_add(&m->loop, &(struct poller){
                            .name = "disks",
                            .poll = disks_poll,
@@ -395,8 +420,11 @@ _Noreturn void start_c(u64 dtb, struct machine *m)
     need(disks_init(&m->disks, &m->config, &m->memory, &m->initrd, why), why);
     attach_init(&m->attach, &m->disks);
     backend_init(&m->backend, &m->xs, &attach_backend_ops, &m->attach);
-    m->report = (struct report){.attach = &m->attach, .loop = &m->loop};
-    command_init(&m->commands, &m->report, &m->attach);
+    if (PART_PV) {
+        pv_begin(m);
+    }
+    m->report = (struct report){.attach = &m->attach, .pv = &m->pv, .loop = &m->loop};
+    command_init(&m->commands, &m->report, &m->attach, &m->pv);
     pollers_init(m);
     log_info("ready after %" PRIu64 " ticks of %" PRIu64 " Hz", clock_ticks() - boot_ticks,
              clock_hz());

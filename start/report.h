@@ -9,9 +9,11 @@
 #pragma once
 
 #include "start/attach.h"
+#include "start/pv.h"
 
 struct report {
     const struct attach *attach;
+    const struct pv *pv; /* zeroes when the image has none */
     const struct poll_loop *loop;
     u64 spurious_irqs; /* refreshed by the caller before report_all() */
 };

@@ -61,6 +61,11 @@ def disk(target, vdev="xvda", access="rw", backend="caisson"):
             f"backend={backend},target={target}")
 
 
+def pv_disk(target, vdev="xvda", access="rw", backend="caisson"):
+    """Return the text of a disk of ours over Xen's PV block protocol for xl's disk=[...]."""
+    return f"format=raw,vdev={vdev},access={access},backend={backend},target={target}"
+
+
 def virtio(backend="caisson"):
     """Return the text of our only disk for xl's virtio=[...]."""
     return f"type=virtio,device2,transport=mmio,grant_usage=0,backend={backend}"

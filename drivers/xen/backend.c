@@ -19,17 +19,7 @@
 
 #include "drivers/xen/backend_parts.h"
 
-/* States of a directory, as xenbus has them. */
-#define XB_INITIALISING 1
-#define XB_INITWAIT     2
-#define XB_CONNECTED    4
-#define XB_CLOSING      5
-#define XB_CLOSED       6
-#define XB_REMOVE       255 /* not a state: the transaction removes the directory */
-
-/** "backend/virtio_disk/7/51712", with "/" and leaf unless that is NULL. Always fits XS_PATH_MAX.
- */
-static void path_make(const struct backend_device *dev, const char *leaf, char path[XS_PATH_MAX])
+void backend_device_path(const struct backend_device *dev, const char *leaf, char path[XS_PATH_MAX])
 {
     (void)snprintf(path, XS_PATH_MAX, "backend/%s/%u/%u%s%s", backend_type_directory(dev->type),
                    dev->request.domid, dev->request.devid, leaf ? "/" : "", leaf ? leaf : "");
@@ -37,8 +27,7 @@ static void path_make(const struct backend_device *dev, const char *leaf, char p
 
 /* --- fetching keys --------------------------------------------------------------------------- */
 
-/** An answer came, of whatever kind: step the machine. */
-static void device_answered(struct backend_device *dev)
+void backend_device_answered(struct backend_device *dev)
 {
     CHECK(dev->waiting > 0);
     dev->waiting--;
@@ -57,7 +46,7 @@ static void key_answer(void *ctx, u32 key, const struct xs_reply *reply)
     struct backend_device *dev = ctx;
     char value[XS_VALUE_MAX];
 
-    device_answered(dev);
+    backend_device_answered(dev);
     switch (reply->status) {
     case ST_OK:
         if (xs_decode_value(reply->data, reply->bytes, value, sizeof(value)) != ST_OK) {
@@ -101,6 +90,7 @@ static void fetch_start(struct backend_device *dev, enum backend_fetch what)
             .domid = dev->request.domid,
             .devid = dev->request.devid,
             .device_type = backend_type_device(dev->type),
+            .pv_block = backend_type_is_pv(dev->type),
         };
     }
 }
@@ -113,7 +103,7 @@ static bool fetch_step(struct backend_device *dev)
 
     while ((key = backend_key_name(dev, dev->key_next)) != NULL &&
            (dev->fetch == BE_FETCH_ALL || dev->key_next < BACKEND_KEYS_CHECKED)) {
-        path_make(dev, key, path);
+        backend_device_path(dev, key, path);
         if (xs_read(dev->be->xs, 0, path, key_answer, dev, dev->key_next) != ST_OK) {
             return false; /* no slot: an answer to somebody brings us back */
         }
@@ -121,123 +111,6 @@ static bool fetch_step(struct backend_device *dev)
         dev->key_next++;
     }
     return dev->waiting == 0;
-}
-
-/* --- writing a state ---------------------------------------------------------------------------
- *
- * start -> read state -> write state (or remove the directory) -> commit; each answer sends the
- * next. What is read must be what we left there, else somebody else was at it and the transaction
- * ends without commit.
- */
-enum tx_step { TX_START, TX_READ, TX_WRITE, TX_COMMIT, TX_ABORT };
-
-static void tx_answer(void *ctx, u32 step, const struct xs_reply *reply);
-
-/** The transaction is over; written tells whether it was committed. */
-static void tx_over(struct backend_device *dev, bool written);
-
-static enum status tx_request(struct backend_device *dev, enum tx_step step)
-{
-    struct xs *xs = dev->be->xs;
-    char path[XS_PATH_MAX];
-    char value[4];
-
-    path_make(dev, "state", path);
-    switch (step) {
-    case TX_START:
-        return xs_tx_start(xs, tx_answer, dev, step);
-    case TX_READ:
-        return xs_read(xs, dev->tx, path, tx_answer, dev, step);
-    case TX_WRITE:
-        if (dev->writing == XB_REMOVE) {
-            path_make(dev, NULL, path);
-            return xs_rm(xs, dev->tx, path, tx_answer, dev, step);
-        }
-        (void)snprintf(value, sizeof(value), "%u", dev->writing);
-        return xs_write(xs, dev->tx, path, value, tx_answer, dev, step);
-    default:
-        return xs_tx_end(xs, dev->tx, step == TX_COMMIT, tx_answer, dev, step);
-    }
-}
-
-/** Send a step's request, now or (no room) with a later device_step(). */
-static void tx_send(struct backend_device *dev, enum tx_step step)
-{
-    enum status st = tx_request(dev, step);
-
-    dev->tx_step = (u8)step;
-    dev->tx_unsent = st == ST_AGAIN;
-    if (st == ST_OK) {
-        dev->waiting++;
-    } else if (st != ST_AGAIN) {
-        dev->tries = BACKEND_TX_TRIES; /* xenstore is broken: it will not get better */
-        tx_over(dev, false);
-    }
-}
-
-static void tx_start(struct backend_device *dev, u8 state)
-{
-    /* One at a time: xenstored allows a domain few, and ours would make each other fail. */
-    if (dev->be->tx_device) {
-        return;
-    }
-    dev->be->tx_device = dev;
-    dev->writing = state;
-    dev->tries++;
-    tx_send(dev, TX_START);
-}
-
-/** Is the state in the directory the one we may follow? */
-static bool tx_may_follow(u8 writing, const struct xs_reply *reply)
-{
-    char value[8];
-    u64 state;
-
-    if (xs_decode_value(reply->data, reply->bytes, value, sizeof(value)) != ST_OK ||
-        xs_parse_decimal(value, UINT8_MAX, &state) != ST_OK) {
-        return false;
-    }
-    switch (writing) {
-    case XB_INITWAIT:
-        return state == XB_INITIALISING;
-    case XB_CONNECTED:
-        return state == XB_INITWAIT;
-    case XB_REMOVE:
-        return state == XB_CLOSED;
-    default:
-        return true;
-    }
-}
-
-static void tx_answer(void *ctx, u32 step, const struct xs_reply *reply)
-{
-    struct backend_device *dev = ctx;
-
-    device_answered(dev);
-    if (step == TX_COMMIT || step == TX_ABORT) {
-        tx_over(dev, step == TX_COMMIT && reply->status == ST_OK);
-        return;
-    }
-    if (step == TX_START) {
-        dev->tx = xs_reply_tx(reply);
-        if (dev->tx == 0) {
-            tx_over(dev, false);
-            return;
-        }
-    }
-    if (reply->status == ST_OK && (step != TX_READ || tx_may_follow(dev->writing, reply))) {
-        tx_send(dev, (enum tx_step)(step + 1));
-        return;
-    }
-    if (step == TX_READ && (reply->status == ST_OK || reply->status == ST_NOENT)) {
-        dev->changed = true;
-        dev->tries = BACKEND_TX_TRIES;
-    } else if (reply->status != ST_TIMEOUT && reply->status != ST_AGAIN) {
-        device_log(LOG_ERROR, dev, "the directory cannot be written: %s",
-                   status_name(reply->status));
-        dev->tries = BACKEND_TX_TRIES;
-    }
-    tx_send(dev, TX_ABORT);
 }
 
 /* --- the machine ----------------------------------------------------------------------------- */
@@ -262,6 +135,12 @@ void backend_device_begin(struct backend_device *dev, u32 type, u16 domid, u32 d
 static void device_free(struct backend_device *dev)
 {
     CHECK(!dev->attached && dev->waiting == 0 && !dev->writing);
+    if (backend_is_pv(dev) && !backend_front_unwatch(dev)) {
+        device_set(dev, BE_UNWATCHING, BACKEND_NEVER);
+        return;
+    }
+    /* Its directory may have been made anew meanwhile. */
+    dev->be->scan_wanted |= dev->state == BE_UNWATCHING;
     *dev = (struct backend_device){.be = dev->be, .state = BE_FREE};
 }
 
@@ -272,14 +151,17 @@ static void device_detach(struct backend_device *dev)
     if (!dev->attached) {
         return;
     }
-    be->ops->detach(be->ctx, dev->handle);
+    backend_ops_of(dev)->detach(backend_ctx_of(dev), dev->handle);
+    if (backend_is_pv(dev)) {
+        backend_front_forget(dev);
+    }
     dev->attached = false;
     dev->handle = NULL;
     be->attached--;
     be->detaches++;
 }
 
-static void device_close(struct backend_device *dev)
+void backend_device_close(struct backend_device *dev)
 {
     device_detach(dev);
     dev->fetch = BE_FETCH_NONE;
@@ -295,7 +177,7 @@ static void device_refuse(struct backend_device *dev)
 static void device_attach(struct backend_device *dev)
 {
     struct backend *be = dev->be;
-    enum status st = be->ops->attach(be->ctx, &dev->request, &dev->handle);
+    enum status st = backend_ops_of(dev)->attach(backend_ctx_of(dev), &dev->request, &dev->handle);
 
     if (st != ST_OK) {
         device_log(LOG_WARN, dev, "refused (%s)", status_name(st));
@@ -309,11 +191,31 @@ static void device_attach(struct backend_device *dev)
     device_set(dev, BE_ANNOUNCING, BACKEND_NEVER);
 }
 
+/** Does the toolstack want the device gone? A PV front end's device has these states also because
+ * we wrote them. */
+static bool device_is_closing(const struct backend_device *dev)
+{
+    bool closed = dev->found_state == XB_CLOSING || dev->found_state == XB_CLOSED;
+
+    if (dev->attached && backend_is_pv(dev) && dev->found_state == dev->written) {
+        closed = false;
+    }
+    return closed || !dev->found_online;
+}
+
+/** The directory was removed and made anew between two looks: somebody else's device now. */
+static void device_begin_anew(struct backend_device *dev)
+{
+    device_detach(dev);
+    dev->written = 0;
+    device_set(dev, BE_READING, BACKEND_NEVER);
+    fetch_start(dev, BE_FETCH_ALL);
+}
+
 /** The directory was read: what does it mean in this state? */
 static void device_looked(struct backend_device *dev)
 {
-    bool closing =
-        dev->found_state == XB_CLOSING || dev->found_state == XB_CLOSED || !dev->found_online;
+    bool closing = device_is_closing(dev);
 
     dev->fetch = BE_FETCH_NONE;
     if (dev->again) {
@@ -330,8 +232,13 @@ static void device_looked(struct backend_device *dev)
     if (dev->missing) {
         key_refuse(dev, dev->missing - 1u, "is missing");
     }
+    if (closing && dev->state == BE_CONNECTED && backend_is_pv(dev)) {
+        dev->leaving = true;
+        dev->be->busy = true;
+        return;
+    }
     if (closing && dev->state != BE_LINGER) {
-        device_close(dev);
+        backend_device_close(dev);
         return;
     }
     switch (dev->state) {
@@ -352,10 +259,9 @@ static void device_looked(struct backend_device *dev)
         break;
     case BE_CONNECTED:
         if (dev->found_state == XB_INITIALISING) {
-            device_detach(dev); /* removed and made again: somebody else's device now */
-            device_set(dev, BE_READING, BACKEND_NEVER);
-            fetch_start(dev, BE_FETCH_ALL);
+            device_begin_anew(dev);
         }
+        dev->be->busy |= backend_is_pv(dev); /* its front end has waited for this look */
         break;
     case BE_REFUSED:
         if (!dev->bad && dev->found_state == XB_INITIALISING) {
@@ -378,12 +284,21 @@ static void device_part(struct backend_device *dev)
     }
 }
 
-static void tx_over(struct backend_device *dev, bool written)
+/** A PV device whose state cannot be told to its front end is of no use to it. */
+static bool device_is_mute(const struct backend_device *dev, bool written)
+{
+    return !written && !dev->changed && backend_is_pv(dev) &&
+           (dev->state == BE_ANNOUNCING || dev->state == BE_CONNECTED);
+}
+
+void backend_device_tx_over(struct backend_device *dev, bool written)
 {
     u64 now = port_now_ns();
+    u8 state = dev->writing;
 
     CHECK(dev->be->tx_device == dev);
     dev->be->tx_device = NULL;
+    dev->written = written ? state : dev->written;
     dev->writing = 0;
     dev->tx = 0;
     dev->tx_unsent = false;
@@ -395,17 +310,27 @@ static void tx_over(struct backend_device *dev, bool written)
         device_log(LOG_ERROR, dev, "the directory could not be written in %d tries",
                    BACKEND_TX_TRIES);
     }
+    if (device_is_mute(dev, written)) {
+        backend_device_close(dev);
+        return;
+    }
     switch (dev->state) {
     case BE_ANNOUNCING:
-        if (written) {
+        if (written && !backend_is_pv(dev)) {
             device_log(LOG_INFO, dev, "ready at 0x%llx, interrupt %u",
                        (unsigned long long)dev->request.mmio_base, dev->request.irq);
         }
         device_set(dev, BE_CONNECTED, now + BACKEND_INITWAIT_NS);
+        if (backend_is_pv(dev)) {
+            backend_front_wrote(dev, state, now);
+        }
         break;
     case BE_CONNECTED:
         dev->announced = true;
         device_set(dev, BE_CONNECTED, BACKEND_NEVER);
+        if (backend_is_pv(dev)) {
+            backend_front_wrote(dev, state, now);
+        }
         break;
     case BE_CLOSING:
         if (written) {
@@ -438,20 +363,22 @@ static void device_step(struct backend_device *dev, u64 now)
     }
     if (dev->writing) {
         if (dev->tx_unsent) {
-            tx_send(dev, (enum tx_step)dev->tx_step);
+            backend_tx_resend(dev);
         }
         return;
     }
     switch (dev->state) {
     case BE_ANNOUNCING:
-        tx_start(dev, XB_INITWAIT);
+        backend_tx_start(dev, XB_INITWAIT);
         break;
     case BE_CONNECTED:
         if (dev->changed) {
             fetch_start(dev, BE_FETCH_CHECK);
             dev->be->busy = true;
+        } else if (backend_is_pv(dev)) {
+            backend_front_step(dev, now);
         } else if (!dev->announced && dev->deadline_ns <= now) {
-            tx_start(dev, XB_CONNECTED);
+            backend_tx_start(dev, XB_CONNECTED);
         }
         break;
     case BE_REFUSED:
@@ -461,7 +388,7 @@ static void device_step(struct backend_device *dev, u64 now)
         }
         break;
     case BE_CLOSING:
-        tx_start(dev, XB_CLOSED);
+        backend_tx_start(dev, XB_CLOSED);
         break;
     case BE_LINGER:
         if (dev->deadline_ns > now) {
@@ -476,7 +403,10 @@ static void device_step(struct backend_device *dev, u64 now)
         }
         break;
     case BE_REMOVING:
-        tx_start(dev, XB_REMOVE);
+        backend_tx_start(dev, XB_REMOVE);
+        break;
+    case BE_UNWATCHING:
+        device_free(dev);
         break;
     default:
         break;
@@ -484,6 +414,13 @@ static void device_step(struct backend_device *dev, u64 now)
 }
 
 /* --- the poll loop's view -------------------------------------------------------------------- */
+
+void backend_serve_pv(struct backend *be, const struct backend_ops *ops, void *ctx)
+{
+    CHECK(ops->pair && ops->connect && ops->disconnect);
+    be->pv_ops = ops;
+    be->pv_ctx = ctx;
+}
 
 void backend_init(struct backend *be, struct xs *xs, const struct backend_ops *ops, void *ctx)
 {
@@ -502,13 +439,14 @@ void backend_init(struct backend *be, struct xs *xs, const struct backend_ops *o
 static void backend_probe(struct backend *be, u64 now)
 {
     be->probe_ns = now + BACKEND_PROBE_NS;
-    for (u32 i = 0; i < DEVICES_MAX && be->ops->alive; i++) {
+    for (u32 i = 0; i < DEVICES_MAX; i++) {
         struct backend_device *dev = &be->device[i];
 
         if (dev->state == BE_CONNECTED && dev->waiting == 0 && !dev->writing &&
-            !be->ops->alive(be->ctx, dev->handle)) {
+            backend_ops_of(dev)->alive &&
+            !backend_ops_of(dev)->alive(backend_ctx_of(dev), dev->handle)) {
             device_log(LOG_INFO, dev, "%s", "the guest is gone");
-            device_close(dev);
+            backend_device_close(dev);
         }
     }
 }
@@ -516,12 +454,13 @@ static void backend_probe(struct backend *be, u64 now)
 /** Nothing outstanding that would bring us back, yet not done: there was no room for a request. */
 static bool device_is_stuck(const struct backend_device *dev)
 {
-    return dev->waiting == 0 && (dev->tx_unsent || dev->fetch != BE_FETCH_NONE);
+    return dev->waiting == 0 && (dev->tx_unsent || dev->fetch != BE_FETCH_NONE ||
+                                 dev->front_unsent || dev->state == BE_UNWATCHING);
 }
 
 static void deadline_update(struct backend *be, u64 now)
 {
-    u64 first = be->attached && be->ops->alive ? be->probe_ns : BACKEND_NEVER;
+    u64 first = be->attached ? be->probe_ns : BACKEND_NEVER;
 
     for (u32 i = 0; i < DEVICES_MAX; i++) {
         const struct backend_device *dev = &be->device[i];
@@ -576,6 +515,18 @@ u64 backend_deadline_ns(void *ctx)
     const struct backend *be = ctx;
 
     return be->busy ? 0 : be->deadline_ns;
+}
+
+void backend_renew(struct backend *be, const void *handle)
+{
+    for (u32 i = 0; i < DEVICES_MAX; i++) {
+        struct backend_device *dev = &be->device[i];
+
+        if (dev->state == BE_CONNECTED && dev->handle == handle) {
+            dev->renew = true;
+            be->busy = true;
+        }
+    }
 }
 
 void backend_in_use(struct backend *be, void *handle)

@@ -82,6 +82,21 @@ static bool take_grant_usage(struct backend_device *dev, const char *value)
     return dev->request.grants || strcmp(value, "0") == 0;
 }
 
+/* The front end's directory is where libxl puts it: no path of somebody else's is followed. */
+static bool take_frontend(struct backend_device *dev, const char *value)
+{
+    char path[XS_PATH_MAX];
+
+    backend_front_path(dev, NULL, path);
+    return strcmp(value, path) == 0;
+}
+
+static bool take_discard(struct backend_device *dev, const char *value)
+{
+    dev->request.no_discard = strcmp(value, "0") == 0;
+    return dev->request.no_discard || strcmp(value, "1") == 0;
+}
+
 /* "virtio,device2": the number is hexadecimal [VIRTIO 5]. */
 static bool take_type(struct backend_device *dev, const char *value)
 {
@@ -118,10 +133,12 @@ enum key {
     KEY_MODE,
     KEY_TYPE,
     KEY_GRANT_USAGE,
+    KEY_FRONTEND,
+    KEY_DISCARD,
     KEY_COUNT
 };
 
-static const char names[KEY_COUNT][12] = {
+static const char names[KEY_COUNT][16] = {
     [KEY_STATE] = "state",
     [KEY_ONLINE] = "online",
     [KEY_FRONTEND_ID] = "frontend-id",
@@ -132,10 +149,13 @@ static const char names[KEY_COUNT][12] = {
     [KEY_MODE] = "mode",
     [KEY_TYPE] = "type",
     [KEY_GRANT_USAGE] = "grant_usage",
+    [KEY_FRONTEND] = "frontend",
+    [KEY_DISCARD] = "discard-enable",
 };
 
 #define ROW_KEYS 10
-#define OPTIONAL (BIT32(KEY_ONLINE) | BIT32(KEY_PARAMS) | BIT32(KEY_GRANT_USAGE))
+#define OPTIONAL \
+    (BIT32(KEY_ONLINE) | BIT32(KEY_PARAMS) | BIT32(KEY_GRANT_USAGE) | BIT32(KEY_DISCARD))
 
 static const struct device_type {
     char directory[12];
@@ -155,11 +175,28 @@ static const struct device_type {
      8,
      {KEY_STATE, KEY_ONLINE, KEY_FRONTEND_ID, KEY_TRANSPORT, KEY_BASE, KEY_IRQ, KEY_TYPE,
       KEY_GRANT_USAGE}},
+    /* disk = [ "..., backend=..." ]: Xen's PV block protocol */
+    {"vbd",
+     0,
+     7,
+     {KEY_STATE, KEY_ONLINE, KEY_FRONTEND_ID, KEY_FRONTEND, KEY_PARAMS, KEY_MODE, KEY_DISCARD}},
 };
+
+#define TYPE_PV 2 /* the row of the PV block protocol */
 
 const char *backend_type_directory(u32 type)
 {
     return type < ARRAY_LEN(types) ? types[type].directory : NULL;
+}
+
+bool backend_type_is_pv(u32 type)
+{
+    return type == TYPE_PV;
+}
+
+bool backend_type_is_served(const struct backend *be, u32 type)
+{
+    return type != TYPE_PV || be->pv_ops;
 }
 
 u32 backend_type_device(u32 type)
@@ -201,6 +238,10 @@ bool backend_key_take(struct backend_device *dev, u32 i, const char *value)
         return take_mode(dev, value);
     case KEY_TYPE:
         return take_type(dev, value);
+    case KEY_FRONTEND:
+        return take_frontend(dev, value);
+    case KEY_DISCARD:
+        return take_discard(dev, value);
     default:
         return take_grant_usage(dev, value);
     }

@@ -117,7 +117,8 @@ static void scan_next(struct backend *be)
             return;
         }
     }
-    if (backend_type_directory(be->scan_type + 1u)) {
+    if (backend_type_directory(be->scan_type + 1u) &&
+        backend_type_is_served(be, be->scan_type + 1u)) {
         be->scan_type++;
         (void)scan_list(be, false);
         return;

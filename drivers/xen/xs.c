@@ -140,7 +140,8 @@ static void watch_placed(void *ctx, u32 arg, const struct xs_reply *reply)
     struct xs *xs = ctx;
 
     if (reply->status != ST_OK) {
-        log_error("xenstore: a watch is refused (%s): devices cannot be found",
+        log_error("xenstore: a watch is refused (%s): what changes there is not seen; xenstored's "
+                  "--watch-nb says how many we may have",
                   status_name(reply->status));
         xs->watch[arg].fn = NULL;
     }
@@ -163,6 +164,26 @@ enum status xs_watch_add(struct xs *xs, const char *path, xs_watch_fn fn, void *
                  (struct xs_slot){.fn = watch_placed, .ctx = xs, .arg = i});
     if (st == ST_OK) {
         xs->watch[i] = (struct xs_watch){.fn = fn, .ctx = ctx};
+    }
+    return st;
+}
+
+enum status xs_watch_remove(struct xs *xs, const char *path, xs_watch_fn fn, void *ctx)
+{
+    char token[8];
+    enum status st;
+    u32 i = 0;
+
+    while (i < XS_WATCHES_MAX && (xs->watch[i].fn != fn || xs->watch[i].ctx != ctx)) {
+        i++;
+    }
+    if (i == XS_WATCHES_MAX) {
+        return ST_OK; /* it was refused */
+    }
+    (void)snprintf(token, sizeof(token), "w%u", i);
+    st = request(xs, XST_UNWATCH, 0, path, token, (struct xs_slot){0});
+    if (st == ST_OK) {
+        xs->watch[i].fn = NULL;
     }
     return st;
 }

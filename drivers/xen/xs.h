@@ -17,10 +17,10 @@
 
 #include "drivers/xen/xs_wire.h"
 
-#define XS_SLOTS       32 /* requests awaiting their answer */
-#define XS_WATCHES_MAX 4
-#define XS_ORPHANS_MAX 8    /* transactions whose start timed out */
-#define XS_OUT_BYTES   8192 /* requests waiting for room in the ring, power of two */
+#define XS_SLOTS       32                /* requests awaiting their answer */
+#define XS_WATCHES_MAX (4 + DEVICES_MAX) /* one for each PV front end; xenstored allows 128 */
+#define XS_ORPHANS_MAX 8                 /* transactions whose start timed out */
+#define XS_OUT_BYTES   8192              /* requests waiting for room in the ring, power of two */
 
 /** An answer. status: ST_OK, ST_NOENT, ST_ACCES, ST_AGAIN (transaction must be repeated), ST_FULL
  * (quota), ST_TIMEOUT, ST_PROTO, ST_IO. data is valid during the callback only, and not
@@ -92,6 +92,12 @@ enum status xs_tx_start(struct xs *xs, xs_reply_fn fn, void *ctx, u32 arg);
 enum status xs_tx_end(struct xs *xs, u32 tx, bool commit, xs_reply_fn fn, void *ctx, u32 arg);
 /** Watch path, relative or absolute, and everything below it. Also ST_FULL. */
 enum status xs_watch_add(struct xs *xs, const char *path, xs_watch_fn fn, void *ctx);
+
+/**
+ * End the watch of fn and ctx on path. ST_OK: fn is not called any more, but perhaps for a watch
+ * that takes its place: "look" is all that a call means. ST_AGAIN: as for a request.
+ */
+enum status xs_watch_remove(struct xs *xs, const char *path, xs_watch_fn fn, void *ctx);
 
 /** Transaction number of a reply to xs_tx_start(); 0 when it makes no sense. */
 u32 xs_reply_tx(const struct xs_reply *reply);

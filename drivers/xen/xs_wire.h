@@ -20,6 +20,7 @@ enum xs_type {
     XST_DIRECTORY = 1,
     XST_READ = 2,
     XST_WATCH = 4,
+    XST_UNWATCH = 5,
     XST_TX_START = 6,
     XST_TX_END = 7,
     XST_WRITE = 11,

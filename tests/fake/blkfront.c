@@ -16,7 +16,7 @@ static struct blkif_sring *sring(struct blkfront *front, u32 ring)
     return (struct blkif_sring *)(void *)front->ring[ring];
 }
 
-static enum status front_map(void *ctx, struct blkif_map *maps, u32 count)
+static enum status front_map(void *ctx, struct grant_map *maps, u32 count)
 {
     struct blkfront *front = ctx;
 
@@ -43,7 +43,7 @@ static enum status front_map(void *ctx, struct blkif_map *maps, u32 count)
     return ST_OK;
 }
 
-static void front_unmap(void *ctx, struct blkif_map *maps, u32 count)
+static void front_unmap(void *ctx, struct grant_map *maps, u32 count)
 {
     struct blkfront *front = ctx;
 
@@ -53,6 +53,31 @@ static void front_unmap(void *ctx, struct blkif_map *maps, u32 count)
         maps[i].token = 0;
     }
     front->mapped -= count;
+}
+
+static void front_copy(void *ctx, struct grant_copy *copies, u32 count)
+{
+    struct blkfront *front = ctx;
+
+    CHECK(count >= 1 && count <= GRANT_COPIES_MAX);
+    front->copy_calls++;
+    for (u32 i = 0; i < count; i++) {
+        struct grant_copy *copy = &copies[i];
+        u32 in_page = (u32)(uintptr_t)copy->ours & (PAGE_BYTES - 1);
+
+        CHECK(copy->bytes > 0 && copy->offset + copy->bytes <= PAGE_BYTES &&
+              in_page + copy->bytes <= PAGE_BYTES);
+        if (copy->ref >= FRONT_PAGES || front->revoked[copy->ref]) {
+            copy->status = ST_GUEST;
+            continue;
+        }
+        if (copy->to_guest) {
+            memcpy(front->page[copy->ref] + copy->offset, copy->ours, copy->bytes);
+        } else {
+            memcpy(copy->ours, front->page[copy->ref] + copy->offset, copy->bytes);
+        }
+        copy->status = ST_OK;
+    }
 }
 
 static void front_event(void *ctx, u32 ring)
@@ -68,15 +93,16 @@ void blkfront_start(struct blkfront *front, struct bdev *bdev, enum blkif_abi ab
     front->bdev = bdev;
     front->abi = abi;
     front->entries = blkif_ring_entries(abi, pages);
-    blkif_pool_init(&front->pool);
+    blkif_pool_init(&front->pool, front->seg_page);
     blkif_init(&front->bi, &(struct blkif_init){
                                .bdev = bdev,
                                .pool = &front->pool,
-                               .grants = {front_map, front_unmap, front},
+                               .grants = {front_map, front_unmap, front_copy, front},
                                .notify = front_event,
                                .notify_ctx = front,
                                .name = "dom1/51712 test",
                            });
+    blkif_grants_stay(&front->bi, true);
     sring(front, 0)->req_event = 1;
     sring(front, 0)->rsp_event = 1;
     CHECK(blkif_connect(&front->bi, 0, abi, front->ring[0], pages) == ST_OK);

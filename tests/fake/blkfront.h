@@ -25,11 +25,13 @@ struct blkfront {
     u32 cons[BLKIF_QUEUES_MAX]; /* answers taken */
     u8 page[FRONT_PAGES][PAGE_BYTES];
     u8 copy[FRONT_PAGES][PAGE_BYTES];
+    u8 seg_page[PAGE_BYTES]; /* the engine's */
     bool revoked[FRONT_PAGES];
     /* knobs and what was seen */
     u32 map_again; /* this many calls of map have no room */
     u32 mapped;    /* pages mapped now */
     u32 map_calls;
+    u32 copy_calls;
     u32 events[BLKIF_QUEUES_MAX];
 };
 
@@ -39,7 +41,8 @@ struct blkfront_answer {
     s16 status;
 };
 
-/** One ring of so many pages, connected. */
+/** One ring of so many pages, connected; its grants stay until blkif_grants_stay() says otherwise.
+ */
 void blkfront_start(struct blkfront *front, struct bdev *bdev, enum blkif_abi abi, u32 pages);
 
 /** The bytes of the next entry of a ring, for the caller to fill: zeroed. */

@@ -25,7 +25,8 @@ static enum status attach(void *ctx, const struct backend_request *request, void
 
     assert_ptr_equal(ctx, &rig_glue);
     rig_glue.request = *request;
-    snprintf(path, sizeof(path), "backend/virtio_disk/%u/%u/state", request->domid, request->devid);
+    snprintf(path, sizeof(path), "backend/%s/%u/%u/state",
+             request->pv_block ? "vbd" : "virtio_disk", request->domid, request->devid);
     state = fake_xs_get(path);
     snprintf(rig_glue.state_at_attach, sizeof(rig_glue.state_at_attach), "%s", state ? state : "?");
     if (rig_glue.answer != ST_OK) {
@@ -44,6 +45,15 @@ static enum status attach(void *ctx, const struct backend_request *request, void
     return ST_FULL;
 }
 
+static void joined_set(const u32 *attached, bool joined)
+{
+    bool *now = &rig_glue.joined[attached - rig_glue.attached];
+
+    rig_glue.connected += joined;
+    rig_glue.connected -= *now;
+    *now = joined;
+}
+
 static void detach(void *ctx, void *handle)
 {
     u32 *attached = handle;
@@ -51,6 +61,7 @@ static void detach(void *ctx, void *handle)
     assert_ptr_equal(ctx, &rig_glue);
     assert_int_equal(*attached, 1);
     *attached = 0;
+    joined_set(attached, false);
     rig_glue.count--;
     rig_glue.detaches++;
 }
@@ -65,6 +76,60 @@ static bool alive(void *ctx, void *handle)
 }
 
 static const struct backend_ops ops = {.attach = attach, .detach = detach, .alive = alive};
+
+static bool pair(void *ctx, void *handle, bool connected, u32 i, struct backend_pair *out)
+{
+    static const struct backend_pair offered[] = {{"feature-a", "1"}, {"feature-b", "2"}};
+    static const struct backend_pair is[] = {
+        {"sectors", "8"}, {"sector-size", "512"}, {"info", "0"}};
+
+    assert_ptr_equal(ctx, &rig_glue);
+    assert_int_equal(*(u32 *)handle, 1);
+    if (i >= (connected ? ARRAY_LEN(is) : ARRAY_LEN(offered))) {
+        return false;
+    }
+    *out = connected ? is[i] : offered[i];
+    return true;
+}
+
+static enum status connect(void *ctx, void *handle, const struct backend_front *front)
+{
+    assert_ptr_equal(ctx, &rig_glue);
+    assert_int_equal(*(u32 *)handle, 1);
+    rig_glue.front = *front;
+    rig_glue.connects++;
+    joined_set(handle, rig_glue.connect_answer == ST_OK);
+    return rig_glue.connect_answer;
+}
+
+static bool disconnect(void *ctx, void *handle)
+{
+    assert_ptr_equal(ctx, &rig_glue);
+    assert_int_equal(*(u32 *)handle, 1);
+    if (rig_glue.busy > 0) {
+        rig_glue.busy--;
+        return false;
+    }
+    joined_set(handle, false);
+    rig_glue.disconnects++;
+    return true;
+}
+
+static const struct backend_ops pv_ops = {
+    .attach = attach,
+    .detach = detach,
+    .alive = alive,
+    .pair = pair,
+    .connect = connect,
+    .disconnect = disconnect,
+};
+
+int rig_setup_pv(void **state)
+{
+    (void)rig_setup(state);
+    backend_serve_pv(&rig_be, &pv_ops, &rig_glue);
+    return 0;
+}
 
 int rig_setup(void **state)
 {

@@ -23,11 +23,19 @@ struct rig_glue {
     u16 dead_domid;                 /* this guest is dead */
     struct backend_request request; /* the last one */
     char state_at_attach[8];        /* of its directory */
+    /* PV */
+    enum status connect_answer;
+    bool joined[DEVICES_MAX]; /* connected now */
+    u32 connected, connects, disconnects;
+    u32 busy;                   /* disconnect is not done yet this often */
+    struct backend_front front; /* the last one */
 };
 extern struct rig_glue rig_glue;
 
 /** A new machine; for cmocka's setup. */
 int rig_setup(void **state);
+/** The same, and PV front ends are served. */
+int rig_setup_pv(void **state);
 /** Turns of the loop until nothing happens. Returns their number. */
 u32 rig_run(void);
 /** Let time pass, with turns in between. */

@@ -239,6 +239,26 @@ static long port_new(u32 *out)
     return -XEN_ENOSPC;
 }
 
+/** A port that the guest opened for us; its number in struct port follows those of the vCPUs. */
+static long front_bind(struct fake_guest *g, u32 which, u32 *local)
+{
+    long rc = port_new(local);
+
+    if (rc == 0) {
+        fake_port[*local] = (struct port){PORT_BOUND, g, FAKE_VCPUS + which};
+        g->front_port[which].local = *local;
+        fake_event(*local);
+    }
+    return rc;
+}
+
+/** Our end of a guest's port: as the guest sees it. */
+static u32 *port_local(const struct port *port)
+{
+    return port->vcpu < FAKE_VCPUS ? &port->guest->local_port[port->vcpu]
+                                   : &port->guest->front_port[port->vcpu - FAKE_VCPUS].local;
+}
+
 static long port_bind(struct evtchn_bind_interdomain *arg)
 {
     struct fake_guest *g = fake_guest_by_id(arg->remote_dom);
@@ -250,6 +270,10 @@ static long port_bind(struct evtchn_bind_interdomain *arg)
     }
     if (fake_xen.policy == FAKE_SILO) {
         return -XEN_EPERM;
+    }
+    p = arg->remote_port - FAKE_FRONT_PORT;
+    if (p < FAKE_FRONT_PORTS && g->front_port[p].open && !g->front_port[p].local && !g->dying) {
+        return front_bind(g, p, &arg->local_port);
     }
     for (u32 v = 0; v < g->vcpus; v++) {
         if (g->server && g->vcpu_port[v] == arg->remote_port && !g->local_port[v] && !g->dying) {
@@ -272,7 +296,7 @@ static long port_close(u32 p)
         return -XEN_EINVAL;
     }
     if (fake_port[p].guest) {
-        fake_port[p].guest->local_port[fake_port[p].vcpu] = 0;
+        *port_local(&fake_port[p]) = 0;
     }
     fake_port[p] = (struct port){0};
     return 0;
@@ -283,7 +307,9 @@ static long port_send(u32 p)
     if (p >= FAKE_PORTS || fake_port[p].state == PORT_FREE) {
         return -XEN_EINVAL;
     }
-    if (fake_port[p].state == PORT_BOUND && fake_port[p].guest) {
+    if (fake_port[p].state == PORT_BOUND && fake_port[p].guest && fake_port[p].vcpu >= FAKE_VCPUS) {
+        fake_port[p].guest->front_port[fake_port[p].vcpu - FAKE_VCPUS].events++;
+    } else if (fake_port[p].state == PORT_BOUND && fake_port[p].guest) {
         fake_port[p].guest->answers[fake_port[p].vcpu]++;
     } else if (p == FAKE_XS_PORT) {
         fake_xen.xs_sends++;

@@ -14,7 +14,9 @@
 #define FAKE_GUESTS       40
 #define FAKE_VCPUS        64
 #define FAKE_RANGES       16
-#define FAKE_GRANTS       64
+#define FAKE_GRANTS       4096
+#define FAKE_FRONT_PORTS  16   /* ports that a guest opens for us */
+#define FAKE_FRONT_PORT   100u /* the first of them, as the guest numbers them */
 #define FAKE_PORTS        4096
 #define FAKE_XS_PORT      1 /* bound to xenstored from the start */
 #define FAKE_REGION_BYTES MIB(640)
@@ -62,6 +64,11 @@ struct fake_guest {
     u32 answers[FAKE_VCPUS];    /* events that came back */
     u32 irqs[FAKE_SPIS];
     struct fake_grant grant[FAKE_GRANTS];
+    struct {
+        bool open;
+        u32 local;  /* ours, 0: not bound */
+        u32 events; /* that we sent */
+    } front_port[FAKE_FRONT_PORTS];
 };
 
 struct fake_xen {
@@ -143,5 +150,7 @@ void fake_xs_conflict(u32 n);
 void fake_xs_hang(bool hang);
 /** Put raw bytes into the answer ring. */
 void fake_xs_inject(const void *bytes, u32 count);
+/** Watches that are placed. */
+u32 fake_xs_watches(void);
 /** Open transactions. */
 u32 fake_xs_transactions(void);

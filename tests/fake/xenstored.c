@@ -12,8 +12,8 @@
 
 #define NODES     4096
 #define TXS       10
-#define TX_OPS    8
-#define WATCHES   8
+#define TX_OPS    24
+#define WATCHES   200
 #define OUT_BYTES (1u << 20)
 
 static struct {
@@ -370,6 +370,32 @@ static void watch_add(const struct xsd_sockmsg *req, const char *path, const cha
     refuse(req, "E2BIG");
 }
 
+static void watch_remove(const struct xsd_sockmsg *req, const char *path, const char *token)
+{
+    for (u32 i = 0; i < WATCHES; i++) {
+        if (watch[i].path && strcmp(watch[i].path, absolute(path)) == 0 &&
+            strcmp(watch[i].token, token) == 0) {
+            free(watch[i].path);
+            free(watch[i].token);
+            watch[i].path = NULL;
+            watch[i].token = NULL;
+            answer_text(req, "OK");
+            return;
+        }
+    }
+    refuse(req, "ENOENT");
+}
+
+u32 fake_xs_watches(void)
+{
+    u32 count = 0;
+
+    for (u32 i = 0; i < WATCHES; i++) {
+        count += watch[i].path != NULL;
+    }
+    return count;
+}
+
 static void handle(const struct xsd_sockmsg *req, const char *payload)
 {
     const char *second = payload + strlen(payload) + 1;
@@ -395,6 +421,9 @@ static void handle(const struct xsd_sockmsg *req, const char *payload)
         break;
     case XS_WATCH:
         watch_add(req, payload, second);
+        break;
+    case XS_UNWATCH:
+        watch_remove(req, payload, second);
         break;
     case XS_TRANSACTION_START:
         tx_start(req);

@@ -71,7 +71,7 @@ static void act(struct input *in)
 {
     u8 what = take(in);
 
-    switch (what % 12) {
+    switch (what % 13) {
     case 0:
     case 1:
     case 2:
@@ -108,6 +108,9 @@ static void act(struct input *in)
         (void)blkif_connect(&front.bi, 0, front.abi, front.ring[0], 1);
         front.prod[0] = front.bi.ring[0].req_cons;
         break;
+    case 11: /* from now on the data is mapped, or copied by Xen */
+        blkif_grants_stay(&front.bi, what & 0x40);
+        break;
     default:
         (void)blkif_poll(&front.bi, take(in) % 64);
         break;
@@ -128,10 +131,14 @@ static void answers_must_be_owed(void)
 int LLVMFuzzerTestOneInput(const u8 *data, usize bytes)
 {
     struct input in = {data, bytes};
+    u8 how;
 
     ramdisk_init(&ram, "ram", disk, sizeof(disk), false);
     bdev_faulty_init(&faulty, &ram.bdev, true, 1);
-    blkfront_start(&front, &faulty.bdev, take(&in) & 1 ? BLKIF_ABI_32 : BLKIF_ABI_64, 1);
+    how = take(&in);
+    /* The memory itself, which can be copied, or a medium that fails and is late. */
+    blkfront_start(&front, how & 2 ? &ram.bdev : &faulty.bdev,
+                   how & 1 ? BLKIF_ABI_32 : BLKIF_ABI_64, 1);
     CHECK(blkif_connect(&front.bi, 1, front.abi, front.ring[1], 1) == ST_OK);
     for (u32 i = 0; i < ACTIONS_MAX && in.left > 0; i++) {
         act(&in);

@@ -11,6 +11,7 @@
 #include "tests/fake/said.h"
 
 static struct command_reader reader;
+static struct pv pv;
 static struct report report;
 static struct attach attach;
 static struct disks disks;
@@ -27,8 +28,8 @@ static int fresh(void **state)
     ramdisk_init(&disks.disk[0].ram, "data", memory, KIB(16), false);
     ramdisk_reserve(&disks.disk[0].ram, sizeof(memory));
     attach_init(&attach, &disks);
-    report = (struct report){.attach = &attach};
-    command_init(&reader, &report, &attach);
+    report = (struct report){.attach = &attach, .pv = &pv};
+    command_init(&reader, &report, &attach, &pv);
     return 0;
 }
 

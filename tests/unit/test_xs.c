@@ -207,13 +207,38 @@ static void storm_of_events_costs_no_memory(void **state)
     assert_int_equal(got.calls, 1);
 }
 
-static void fifth_watch_is_refused(void **state)
+static void a_watch_too_many_is_refused_until_one_is_removed(void **state)
 {
     (void)state;
     for (u32 i = 0; i < XS_WATCHES_MAX; i++) {
         assert_int_equal(xs_watch_add(&xs, "backend", event, &got), ST_OK);
+        run();
     }
     assert_int_equal(xs_watch_add(&xs, "backend", event, &got), ST_FULL);
+    run();
+    assert_int_equal(fake_xs_watches(), XS_WATCHES_MAX);
+    assert_int_equal(xs_watch_remove(&xs, "backend", event, &got), ST_OK);
+    run();
+    assert_int_equal(fake_xs_watches(), XS_WATCHES_MAX - 1);
+    assert_int_equal(xs_watch_add(&xs, "backend", event, &got), ST_OK);
+    assert_int_equal(xs_watch_remove(&xs, "backend", event, NULL), ST_OK); /* there is none */
+}
+
+/* What was on its way when the watch went comes to nobody. */
+static void a_removed_watch_is_silent(void **state)
+{
+    (void)state;
+    assert_int_equal(xs_watch_add(&xs, "backend", event, &got), ST_OK);
+    run();
+    got.events = 0;
+    fake_xs_set("backend/x", "1");
+    assert_int_equal(xs_watch_remove(&xs, "backend", event, &got), ST_OK);
+    run();
+    assert_int_equal(got.events, 0);
+    fake_xs_set("backend/x", "2");
+    run();
+    assert_int_equal(got.events, 0);
+    assert_int_equal(fake_xs_watches(), 0);
 }
 
 static void many_requests_are_pipelined_and_all_end(void **state)
@@ -442,7 +467,8 @@ int main(void)
         TEST(transaction_number_must_be_one),
         TEST(watch_tells_at_once_and_at_every_change),
         TEST(storm_of_events_costs_no_memory),
-        TEST(fifth_watch_is_refused),
+        TEST(a_watch_too_many_is_refused_until_one_is_removed),
+        TEST(a_removed_watch_is_silent),
         TEST(many_requests_are_pipelined_and_all_end),
         TEST(silence_ends_in_a_timeout),
         TEST(garbage_answer_index_breaks_the_client_only),

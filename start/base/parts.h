@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * parts.h - what an image can be built without. `make PARTS=` names those that are in it; each is 1
+ * or 0 here, and what is 0 is code that nobody calls, which the linker leaves out.
+ */
+#pragma once
+
+#ifndef PART_PV
+#define PART_PV 1 /* Xen's PV block protocol: start/pv.c */
+#endif
