@@ -11,9 +11,10 @@
 #include "start/base/status.h"
 #include "start/base/types.h"
 
-#define GRANT_MAPS_MAX   32 /* pages of one call of map: a request of 128 KiB */
-#define GRANT_COPIES_MAX 64 /* pieces of one call of copy: that request, each page in two pieces \
-                             */
+#define GRANT_MAPS_MAX 32 /* pages of one call of map: a request of 128 KiB */
+#define GRANT_COPIES_MAX                                                    \
+    64 /* pieces of one call of copy: that request, each page in two pieces \
+        */
 
 /** A page of the front end's, while it is mapped. */
 struct grant_map {

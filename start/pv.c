@@ -38,6 +38,12 @@ static bool device_discards(const struct pv_device *device)
     return device->disk->ram.bdev.info.discard && device->write && !device->no_discard;
 }
 
+/** Rings that its guest may use: those of the disk, as far as the protocol's part here goes. */
+static u32 device_rings(const struct pv_device *device)
+{
+    return min_u32(device->disk->queues, BACKEND_FRONT_RINGS);
+}
+
 /** The value of a key, and whether it is written at all. Names as [BLKIF] has them. */
 static bool offer_value(const struct pv_device *device, u32 i, struct backend_pair *pair)
 {
@@ -50,7 +56,7 @@ static bool offer_value(const struct pv_device *device, u32 i, struct backend_pa
         {"feature-persistent", true, 1},
         {"feature-max-indirect-segments", true, BLKIF_SEG_MAX},
         {"max-ring-page-order", true, 2},
-        {"multi-queue-max-queues", true, device->disk->queues},
+        {"multi-queue-max-queues", true, device_rings(device)},
         {"feature-flush-cache", device->write, 1},
         {"feature-barrier", device->write, 1},
         {"feature-discard", device_discards(device), 1},
@@ -165,8 +171,8 @@ static enum status on_connect(void *ctx, void *handle, const struct backend_fron
         log_warn("%s: protocol \"%s\" is not known here", device->name, front->protocol);
         return ST_NOSUP;
     }
-    if (front->rings > device->disk->queues) {
-        log_warn("%s: %u rings, %u were offered", device->name, front->rings, device->disk->queues);
+    if (front->rings > device_rings(device)) {
+        log_warn("%s: %u rings, %u were offered", device->name, front->rings, device_rings(device));
         return ST_GUEST;
     }
     device->connected = true;

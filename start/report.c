@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "start/base/parts.h"
+
 #include "drivers/xen/evtchn.h"
 #include "drivers/xen/extregion.h"
 #include "drivers/xen/gnttab.h"
@@ -38,7 +40,7 @@ static void report_requests(const struct attach *attach, const struct pv *pv)
         kicks += dev->kicks;
         interrupts += dev->interrupts;
     }
-    for (u32 i = 0; i < pv->active_count; i++) {
+    for (u32 i = 0; PART_PV && i < pv->active_count; i++) {
         requests += pv->active[i]->blkif.requests;
         kicks += pv->active[i]->kicks;
         interrupts += pv->active[i]->blkif.notifies;
@@ -133,7 +135,7 @@ void report_all(const struct report *report)
     for (u32 i = 0; i < report->attach->active_count; i++) {
         report_device(report->attach->active[i]);
     }
-    for (u32 i = 0; i < report->pv->active_count; i++) {
+    for (u32 i = 0; PART_PV && i < report->pv->active_count; i++) {
         report_pv(report->pv->active[i]);
     }
 }

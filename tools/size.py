@@ -6,7 +6,8 @@
   tools/size.py --brief    the totals in one line
 
 text, rodata, data and bss are told by the segment that holds a section: executable, read-only,
-writable with and without bytes in the file. Exit 1 when text + rodata + data is above LIMIT_BYTES.
+writable with and without bytes in the file. Exit 1 when text + rodata + data is above $IMAGE_LIMIT.
+$IMAGE_BUILD is the folder of the image when it is not build. make gives both.
 """
 import os
 import re
@@ -18,11 +19,12 @@ from pathlib import Path
 
 import results
 
-ELF = results.ROOT / "build" / "caisson.elf"
-MAP = results.ROOT / "build" / "caisson.map"
-IMAGE = results.ROOT / "build" / "caisson.img"
+BUILD = results.ROOT / os.environ.get("IMAGE_BUILD", "build")
+ELF = BUILD / "caisson.elf"
+MAP = BUILD / "caisson.map"
+IMAGE = BUILD / "caisson.img"
 
-LIMIT_BYTES = 96 * 1024
+LIMIT_BYTES = int(os.environ.get("IMAGE_LIMIT", 128 * 1024))
 KINDS = ("text", "rodata", "data", "bss")
 HOW = "section sizes of build/caisson.elf (tools/size.py)"
 HOW_MODULE = "input sections in build/caisson.map (tools/size.py)"
@@ -230,7 +232,7 @@ def main(argv):
     if not argv:
         print("\n".join(table(modules, totals, before)))
         results.write("size", rows)
-    print(f"size: text+rodata+data {used} of {LIMIT_BYTES} bytes; "
+    print(f"size: {BUILD.name}: text+rodata+data {used} of {LIMIT_BYTES} bytes; "
           + ", ".join(f"{k} {totals[k]}" for k in KINDS))
     if used > LIMIT_BYTES:
         print(f"size: {used - LIMIT_BYTES} bytes above the limit: `make size` tells where they are",

@@ -15,7 +15,7 @@ ENTRIES = [
 INDIRECT = [
     ("start/poll.c", [
         "poll_mmio", "arm_mmio", "disarm_mmio", "poll_data", "arm_data", "disarm_data",
-        "disks_poll", "disks_arm", "disks_disarm",
+        "disks_poll", "disks_arm", "disks_disarm", "pv_poll", "pv_arm", "pv_disarm",
         "xs_poll", "xs_arm", "xs_disarm", "xs_deadline_ns", "backend_poll", "backend_deadline_ns",
         "poll_console", "arm_console", "disarm_console", "woken", "disarmed"]),
     ("start/base/log.c", ["hyp_sink", "uart_sink", "ring_sink"]),
@@ -24,8 +24,11 @@ INDIRECT = [
     ("drivers/console/console.c", ["xen_console_write", "console_notify"]),
     ("drivers/gic/gic.c", ["gicv2_*", "gicv3_*"]),
     ("drivers/xen/ioreq.c", ["device_mmio", "guest_invalidate"]),
-    ("drivers/xen/xs.c", ["*_answer", "watch_placed", "backend_changed"]),
-    ("drivers/xen/backend.c", ["on_attach", "on_detach"]),
+    ("drivers/xen/xs.c", ["*_answer", "watch_placed", "backend_changed", "front_event"]),
+    ("drivers/xen/backend.c", ["on_attach*", "on_detach*"]),
+    ("drivers/xen/backend_tx.c", ["on_pair"]),
+    ("drivers/xen/backend_front.c", ["on_connect", "on_disconnect"]),
+    ("blk/blkif.c", ["seam_map", "seam_unmap", "seam_copy", "ring_event"]),
     ("start/attach.c", ["block_open", "block_close", "class_poll", "class_shutdown"]),
     ("start/report.c", ["class_report"]),
     ("virtio/gmem.c", ["foreign_find"]),

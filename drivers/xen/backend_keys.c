@@ -196,7 +196,7 @@ bool backend_type_is_pv(u32 type)
 
 bool backend_type_is_served(const struct backend *be, u32 type)
 {
-    return type != TYPE_PV || be->pv_ops;
+    return type != TYPE_PV || (PART_PV && be->pv_ops);
 }
 
 u32 backend_type_device(u32 type)

@@ -5,6 +5,7 @@
 #include "drivers/xen/xen.h"
 
 #include "start/base/log.h"
+#include "start/base/parts.h"
 
 #include "drivers/xen/dm_op.h"
 #include "drivers/xen/hypercall.h"
@@ -102,9 +103,10 @@ enum status xen_privilege_probe(void)
         return ST_OK;
     case XEN_ENOSYS:
     case XEN_EOPNOTSUPP:
-        log_warn("privilege: this Xen has no ioreq server (%s): virtio disks cannot be served; "
-                 "build Xen with CONFIG_EXPERT=y and CONFIG_IOREQ_SERVER=y",
-                 xen_errno_name(rc));
+        log_warn(
+            "privilege: this Xen has no ioreq server (%s): virtio disks cannot be served%s; for "
+            "virtio build Xen with CONFIG_EXPERT=y and CONFIG_IOREQ_SERVER=y",
+            xen_errno_name(rc), PART_PV ? ", PV disks can" : "");
         return ST_NOSUP;
     case XEN_EPERM:
         log_info(

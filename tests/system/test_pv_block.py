@@ -26,7 +26,7 @@ def _first_job(bed, store, guest):
     assert cost["requests"] >= 2 * (128 + 512), "our counters miss requests"
     assert cost["traps"] == 0
     # Dom0 sees what the toolstack and the guest were told.
-    where = f"/local/domain/{bed.dom0.run('xl domid caisson').strip()}/backend/vbd/{guest.id()}/51712"
+    where = f"/local/domain/{store.domain.id()}/backend/vbd/{guest.id()}/51712"
     keys = bed.xenstore_ls(where)
     assert keys[f"{where}/state"] == "4"
     assert keys[f"{where}/sectors"] == "65536"

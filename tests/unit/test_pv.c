@@ -59,7 +59,7 @@ static int fresh(void **state)
         struct disk *disk = &disks.disk[i];
 
         memcpy(disk->name, names[i], sizeof(names[i]));
-        disk->queues = 4;
+        disk->queues = 8; /* more than a PV front end may use */
         disk->source = DISK_ZEROES;
         ramdisk_init(&disk->ram, disk->name, memory[i], DISK_BYTES / 2, false);
         ramdisk_reserve(&disk->ram, DISK_BYTES);
