@@ -7,9 +7,9 @@ B := build
 
 # Compiled for the image and for every hosted build.
 ENGINE_SRCS := \
-	start/base/status.c start/base/log.c \
+	start/base/status.c start/base/log.c start/base/bucket.c \
 	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
-	start/classes.c start/report.c start/command.c start/pv.c \
+	start/classes.c start/consoles.c start/random.c start/report.c start/command.c start/pv.c \
 	drivers/fdt/fdt_scan.c \
 	drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
@@ -20,6 +20,7 @@ ENGINE_SRCS := \
 	drivers/xen/backend_tx.c drivers/xen/backend_front.c drivers/xen/grant_pages.c \
 	virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_quick.c virtio/vblk_rare.c virtio/vblk_device.c \
+	virtio/ventropy.c virtio/vconsole.c \
 	blk/bdev.c blk/ramdisk.c blk/blkif_wire.c blk/blkif.c
 
 # Cards: part of every hosted build, and compiled for arm64 by `make check`; not in the image yet.

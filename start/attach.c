@@ -5,6 +5,7 @@
  */
 #include "start/attach.h"
 
+#include "start/base/arith.h"
 #include "start/classes.h"
 #include "start/port.h"
 
@@ -15,6 +16,7 @@ void attach_init(struct attach *attach, struct disks *disks)
     /* Most of a megabyte, and the C library's memset() goes byte by byte. */
     port_zero(attach, sizeof(*attach));
     attach->disks = disks;
+    attach->wake_ns = POLL_NEVER;
     vblk_pool_init(&attach->pool);
 }
 
@@ -134,6 +136,13 @@ static bool device_stop(struct device *device)
     return dev->ops->shutdown ? dev->ops->shutdown(dev) : vdev_shutdown(dev);
 }
 
+static void class_close(struct attach *attach, struct device *device)
+{
+    if (device->class->close) {
+        device->class->close(attach, device);
+    }
+}
+
 /** The class has made the device; claim the window and let it answer. */
 static enum status device_start(struct attach *attach, struct device *device)
 {
@@ -145,7 +154,7 @@ static enum status device_start(struct attach *attach, struct device *device)
     if (st != ST_OK) {
         log_error("%s: cannot claim the register window (%s)", device->name, status_name(st));
         (void)device_stop(device);
-        device->class->close(attach, device);
+        class_close(attach, device);
         return st;
     }
     device->guest->device_count++;
@@ -238,7 +247,7 @@ static void device_finish(struct attach *attach, struct device *device)
     attach->requests += vdev_requests(device->vdev);
     attach->kicks += device->vdev->kicks;
     attach->interrupts += device->vdev->interrupts;
-    device->class->close(attach, device);
+    class_close(attach, device);
     device->state = DEVICE_FREE;
     guest->device_count--;
     guest_put(attach, guest);
@@ -330,14 +339,14 @@ static void disarm_mmio(void *ctx)
 static u32 poll_device(struct attach *attach, struct device *device, u32 share)
 {
     struct vdev *dev = device->vdev;
-    u32 work;
+    u32 work = 0;
 
     if (device->state == DEVICE_LIVE) {
-        if (vdev_idle(dev)) {
-            return 0;
+        if (!vdev_idle(dev) || vdev_due(dev)) {
+            work = dev->ops->poll(dev, share);
         }
-        work = dev->ops->poll(dev, share);
         attach->walk |= vdev_in_flight(dev) > 0;
+        attach->wake_ns = min_u64(attach->wake_ns, dev->wake_ns ? dev->wake_ns : POLL_NEVER);
         return work;
     }
     if (!device_stop(device)) {
@@ -354,10 +363,12 @@ static u32 poll_data(void *ctx, u32 budget)
     u32 count = attach->active_count;
     u32 share, work = gmem_foreign_reap();
 
-    if (!attach->walk && !watch_found(&attach->watch)) {
+    if (!attach->walk && !watch_found(&attach->watch) &&
+        (attach->wake_ns == POLL_NEVER || port_now_ns() < attach->wake_ns)) {
         return work;
     }
     attach->walk = false;
+    attach->wake_ns = POLL_NEVER;
     share = count > 0 && budget / count > SHARE_MIN ? budget / count : SHARE_MIN;
     for (u32 i = 0; i < count && i < attach->active_count; i++) {
         u32 at = attach->turn_start + i;
@@ -393,6 +404,14 @@ static void disarm_data(void *ctx)
     }
 }
 
+/** When the first rest of a device is over. */
+static u64 deadline_data(void *ctx)
+{
+    const struct attach *attach = ctx;
+
+    return attach->wake_ns;
+}
+
 void attach_add_pollers(struct attach *attach, struct poll_loop *loop)
 {
     poll_add(loop, &(struct poller){
@@ -407,6 +426,7 @@ void attach_add_pollers(struct attach *attach, struct poll_loop *loop)
                        .poll = poll_data,
                        .arm = arm_data,
                        .disarm = disarm_data,
+                       .deadline_ns = deadline_data,
                        .ctx = attach,
                    });
 }

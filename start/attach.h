@@ -14,9 +14,11 @@
 #include "drivers/xen/backend.h"
 #include "drivers/xen/gmem_foreign.h"
 #include "drivers/xen/ioreq.h"
+#include "start/consoles.h"
 #include "start/disks.h"
 #include "start/poll.h"
 #include "virtio/vblk.h"
+#include "virtio/ventropy.h"
 #include "virtio/vmmio.h"
 #include "virtio/watch.h"
 
@@ -43,20 +45,28 @@ struct device {
     u32 irq;
     struct vdev *vdev; /* in the class's own struct below */
     struct vmmio mmio;
-    struct disk *disk; /* block */
-    struct vblk blk;
+    struct disk *disk;             /* block */
+    struct guest_console *console; /* console */
+    union {
+        struct vblk blk;
+        struct ventropy entropy;
+        struct vconsole vc;
+    };
     char name[DEVICE_NAME_MAX];
 };
 
 struct attach {
     struct disks *disks;
     struct vblk_pool pool;
+    struct consoles consoles;
+    struct vq_chain chain; /* for classes that answer at once */
     struct guest guest[GUESTS_MAX];
     struct device device[DEVICES_MAX];
     struct device *active[DEVICES_MAX]; /* not FREE, dense: what a turn walks */
     u32 active_count;
     u32 turn_start;     /* round robin over active */
     struct watch watch; /* their queues: what an idle turn looks at */
+    u64 wake_ns;        /* a device that rests wants its turn then; POLL_NEVER: none */
     bool
         walk; /* a device closes, or has requests with its medium: its turn comes without a chain */
     struct guest *serving[GUESTS_MAX];

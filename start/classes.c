@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "start/base/log.h"
+#include "start/random.h"
 
 /** "dom3/51712 root": what messages call the device. */
 static void device_name(struct device *device, const struct backend_request *request,
@@ -47,10 +48,66 @@ static void block_close(struct attach *attach, struct device *device)
     disk_close(device->disk, device->write);
 }
 
+/* --- entropy: our own generator ----------------------------------------------------------------
+ */
+
+static enum status entropy_open(struct attach *attach, struct device *device,
+                                const struct backend_request *request)
+{
+    if (!random_ready()) {
+        log_error("dom%u/%u: no entropy device: this domain's seeds are worth %u of %u bits; give "
+                  "its bootargs seed= and 64 random hex digits (seed=weak serves guessable bytes)",
+                  request->domid, request->devid, (unsigned)random_bits(), RANDOM_BITS_MIN);
+        return ST_NOSUP;
+    }
+    device_name(device, request, "entropy");
+    ventropy_init(&device->entropy, &(struct ventropy_init){
+                                        .gm = &device->guest->memory.gm,
+                                        .chain = &attach->chain,
+                                        .name = device->name,
+                                        .fill = random_fill,
+                                    });
+    device->vdev = &device->entropy.vdev;
+    return ST_OK;
+}
+
+/* --- console: our log, and what is typed for the guest ------------------------------------------
+ */
+
+static enum status vconsole_open(struct attach *attach, struct device *device,
+                                 const struct backend_request *request)
+{
+    enum status st;
+
+    device_name(device, request, "console");
+    st = console_open(&attach->consoles, request->domid, device->name, &device->vc,
+                      &device->console);
+    if (st != ST_OK) {
+        return st;
+    }
+    vconsole_init(&device->vc, &(struct vconsole_init){
+                                   .gm = &device->guest->memory.gm,
+                                   .chain = &attach->chain,
+                                   .name = device->name,
+                                   .sink = console_output,
+                                   .sink_ctx = device->console,
+                               });
+    device->vdev = &device->vc.vdev;
+    return ST_OK;
+}
+
+static void vconsole_close(struct attach *attach, struct device *device)
+{
+    (void)attach;
+    console_close(device->console);
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 static const struct device_class classes[] = {
     {VIRTIO_ID_BLOCK, "block", block_open, block_close},
+    {VIRTIO_ID_CONSOLE, "console", vconsole_open, vconsole_close},
+    {VIRTIO_ID_ENTROPY, "entropy", entropy_open, NULL},
 };
 
 const struct device_class *class_find(const struct backend_request *request)

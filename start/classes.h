@@ -19,7 +19,8 @@ struct device_class {
      */
     enum status (*open)(struct attach *attach, struct device *device,
                         const struct backend_request *request);
-    /** The device is stopped and nothing of it is in flight: let go of what open took. */
+    /** The device is stopped and nothing of it is in flight: let go of what open took. NULL:
+     * nothing. */
     void (*close)(struct attach *attach, struct device *device);
 };
 

@@ -57,6 +57,42 @@ static bool run_resize(struct command_reader *reader, const char *words)
     return true;
 }
 
+/** Cut "DOMID" and the blanks behind it off *line. False when there is no such number. */
+static bool domid_cut(const char **line, u16 *domid)
+{
+    const char *p = *line;
+    u32 value = 0;
+
+    while (*p >= '0' && *p <= '9' && value <= UINT16_MAX) {
+        value = value * 10 + (u32)(*p++ - '0');
+    }
+    if (p == *line || value > UINT16_MAX || (*p && *p != ' ')) {
+        return false;
+    }
+    *domid = (u16)value;
+    *line = p + strspn(p, " ");
+    return true;
+}
+
+/** `tail` and `say`. */
+static bool run_console(struct consoles *consoles, const char *line)
+{
+    bool tail = strncmp(line, "tail ", 5) == 0;
+    bool say = strncmp(line, "say ", 4) == 0;
+    const char *rest = line + (tail ? 5 : 4);
+    u16 domid;
+
+    if ((!tail && !say) || !domid_cut(&rest, &domid)) {
+        return false;
+    }
+    if (say) {
+        console_say(consoles, domid, rest);
+    } else {
+        console_tail(consoles, domid);
+    }
+    return true;
+}
+
 static void run_line(struct command_reader *reader)
 {
     const char *line = reader->line;
@@ -69,8 +105,9 @@ static void run_line(struct command_reader *reader)
         log_warn("log level is now %s", line + 4);
     } else if (strncmp(line, "resize ", 7) == 0 && run_resize(reader, line + 7)) {
         return;
-    } else {
-        log_warn("commands: stats, held, log error|warn|info|debug, resize NAME SIZE, help");
+    } else if (!run_console(&reader->attach->consoles, line)) {
+        log_warn("commands: stats, held, log error|warn|info|debug, resize NAME SIZE, tail DOMID, "
+                 "say DOMID TEXT, help");
     }
 }
 

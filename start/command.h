@@ -4,6 +4,8 @@
  *
  *   stats          every counter (start/report.h)
  *   held           what is held on behalf of guests
+ *   tail DOMID     the last lines of a guest's console (start/consoles.h)
+ *   say DOMID TEXT type a line there
  *   log LEVEL      error, warn, info or debug
  *   resize NAME SIZE    give the disk another size, such as 64M; its guests are told
  *   help           this list
@@ -16,7 +18,7 @@
 #include "start/pv.h"
 #include "start/report.h"
 
-#define COMMAND_LINE_MAX 64 /* bytes of a line, NUL included; longer ones are refused whole */
+#define COMMAND_LINE_MAX 160 /* bytes of a line, NUL included; longer ones are refused whole */
 
 struct command_reader {
     struct report *report;

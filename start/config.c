@@ -256,6 +256,27 @@ static enum status parse_spin(struct config *config, struct word w, char *why)
     return ST_OK;
 }
 
+static enum status parse_seed(struct config *config, struct word w, char *why)
+{
+    config->seed_weak = word_is(w, "weak");
+    config->seed_given = !config->seed_weak;
+    if (config->seed_weak) {
+        return ST_OK;
+    }
+    if (w.bytes != sizeof(config->seed) * 2) {
+        return refuse(why, "seed= takes 64 hex digits or 'weak', not", w);
+    }
+    for (u32 i = 0; i < w.bytes; i++) {
+        u32 digit = digit_value(w.text[i]);
+
+        if (digit == 16) {
+            return refuse(why, "seed= takes 64 hex digits or 'weak', not", w);
+        }
+        config->seed[i / 2] = (u8)(config->seed[i / 2] << 4 | digit);
+    }
+    return ST_OK;
+}
+
 static enum status parse_selftest(struct config *config, struct word w, char *why)
 {
     if (!word_is(w, "wild") && !word_is(w, "code") && !word_is(w, "stack")) {
@@ -279,10 +300,14 @@ static enum status parse_word(struct config *config, struct word w, char *why)
     if (word_cut_key(&value, "log")) {
         return parse_level(config, value, why);
     }
+    if (word_cut_key(&value, "seed")) {
+        return parse_seed(config, value, why);
+    }
     if (word_cut_key(&value, "selftest")) {
         return parse_selftest(config, value, why);
     }
-    return refuse(why, "unknown word (known: disk= spin_us= log= selftest=, see README.md)", w);
+    return refuse(why, "unknown word (known: disk= spin_us= log= seed= selftest=, see README.md)",
+                  w);
 }
 
 enum status config_parse(const char *bootargs, struct config *config, char *why)

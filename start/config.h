@@ -10,6 +10,8 @@
  *        queues=  virtqueues that a guest may use at once, 1 to VQ_PER_DEVICE; 1 by default
  *   spin_us=N | spin_us=forever    poll this long without work before sleeping
  *   log=error|warn|info|debug
+ *   seed=HEX | seed=weak           64 hex digits of randomness for entropy devices, or leave to
+ *                                  serve weak randomness (start/random.h)
  *   selftest=wild|code|stack       end in the exception report, to try it
  *
  * N is decimal or 0x-hex with an optional K, M or G. Words are separated by blanks. Anything else
@@ -33,13 +35,16 @@ struct config_disk {
     bool read_only;
 };
 
-#define CONFIG_WORD_MAX 16 /* bytes of a selftest name, NUL included */
+#define CONFIG_WORD_MAX   16 /* bytes of a selftest name, NUL included */
+#define CONFIG_SEED_BYTES 32 /* of seed=, two hex digits each */
 
 struct config {
     struct config_disk disk[DISKS_MAX];
     u32 disk_count;
     u64 spin_ns;
     enum log_level level;
+    u8 seed[CONFIG_SEED_BYTES];
+    bool seed_given, seed_weak;
     char selftest[CONFIG_WORD_MAX]; /* "" for none */
 };
 

@@ -34,6 +34,7 @@
 #include "start/mmu.h"
 #include "start/port.h"
 #include "start/pv.h"
+#include "start/random.h"
 #include "start/trap.h"
 
 #define EXTENDED_BYTES_MAX MIB(1024) /* of extended region that we map and use */
@@ -118,6 +119,27 @@ static void config_init(struct machine *m)
     need(fdt_scan_bootargs(&m->fdt, &bootargs), m->fdt.why);
     need(config_parse(bootargs, &m->config, why), why);
     log_level_set(m->config.level);
+}
+
+/** What entropy devices are seeded with; it may be too little for them. */
+static void seed_init(struct machine *m)
+{
+    const void *seed;
+    u32 bytes;
+
+    random_init();
+    if (fdt_scan_seed(&m->fdt, &seed, &bytes) == ST_OK) {
+        random_add(seed, bytes, bytes * 8);
+    }
+    if (m->config.seed_given) {
+        random_add(m->config.seed, sizeof(m->config.seed), sizeof(m->config.seed) * 8);
+    }
+    if (m->config.seed_weak && !random_ready()) {
+        log_warn("seed=weak: entropy devices give bytes that others may guess, their seeds are "
+                 "worth %" PRIu32 " of %u bits",
+                 random_bits(), RANDOM_BITS_MIN);
+        random_accept_weak();
+    }
 }
 
 static void uart_init(struct machine *m)
@@ -409,6 +431,7 @@ _Noreturn void start_c(u64 dtb, struct machine *m)
     hello();
     fdt_init(m, dtb); /* what machine is this                     */
     config_init(m);
+    seed_init(m); /* what nobody can guess                    */
     uart_init(m);
     memory_init(m, dtb); /* our RAM and who has it                   */
     need(fdt_scan_hypervisor(&m->fdt, &m->hypervisor), m->fdt.why);

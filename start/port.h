@@ -96,6 +96,10 @@ static inline void copied_once(void)
 /** Nanoseconds since an arbitrary start; never goes back. */
 u64 port_now_ns(void);
 
+/* --- chance --------------------------------------------------------------------------------- */
+/** A word of the processor's own random generator; false when it has none, or none now. */
+bool port_random_u64(u64 *value);
+
 /* --- waiting -------------------------------------------------------------------------------- */
 /** One turn of an idle loop: tells the core (and an emulator) that we have nothing to do now. */
 void port_relax(void);

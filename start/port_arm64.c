@@ -79,3 +79,28 @@ void port_sleep(u64 deadline_ns)
         alarm_set(CNTV_CTL_OFF);
     }
 }
+
+#define RNDR_TRIES 10 /* the generator may be busy: asked again */
+
+static bool rndr_is_there(void)
+{
+    u64 isar0;
+
+    __asm__("mrs %0, id_aa64isar0_el1" : "=r"(isar0));
+    return isar0 >> 60 != 0; /* RNDR, bits 63:60 */
+}
+
+bool port_random_u64(u64 *value)
+{
+    bool good = false;
+
+    for (u32 i = 0; i < RNDR_TRIES && !good && rndr_is_there(); i++) {
+        u64 word, ok;
+
+        /* s3_3_c2_c4_0 is RNDR; Z is set when there was no number in time. */
+        __asm__ volatile("mrs %0, s3_3_c2_c4_0\n cset %1, ne" : "=r"(word), "=r"(ok) : : "cc");
+        *value = word;
+        good = ok != 0;
+    }
+    return good;
+}

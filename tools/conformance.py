@@ -24,7 +24,7 @@ import tree
 
 LIST = "tools/conformance.tsv"
 TABLE = "docs/conformance.md"
-COUNTS = {"D": 58, "G": 96}
+COUNTS = {"D": 62, "G": 103}
 TESTS = ("tests/unit/", "tests/enum/", "tests/fuzz/", "tests/system/")
 
 TAG = re.compile(r"\b(?:([DG]-\d[\d.]*\.\d+)-(\d\d)((?:,\s+(?:\*\s+)?-\d\d)*)|([RIPMLB]-\d\d)\b)")
@@ -35,6 +35,7 @@ SECTIONS = {
     "2.1": "Device status", "2.2": "Feature bits", "2.4": "Reset", "2.5": "Config space",
     "2.6": "Queue reset", "2.7": "Split rings", "2.8": "Packed rings", "2.10": "Shared memory",
     "3.1": "Initialisation", "3.3": "Cleanup", "4.2": "MMIO transport", "5.2": "Block device",
+    "5.3": "Console device", "5.4": "Entropy device",
     "6.1": "Reserved bits", "6.2": "Reserved bits",
 }
 CASES = {

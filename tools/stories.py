@@ -66,9 +66,9 @@ def pv_disk(target, vdev="xvda", access="rw", backend="caisson"):
     return f"format=raw,vdev={vdev},access={access},backend={backend},target={target}"
 
 
-def virtio(backend="caisson"):
-    """Return the text of our only disk for xl's virtio=[...]."""
-    return f"type=virtio,device2,transport=mmio,grant_usage=0,backend={backend}"
+def virtio(backend="caisson", device=2):
+    """Return the text of a virtio device for xl's virtio=[...]; 2 is our only disk."""
+    return f"type=virtio,device{device:x},transport=mmio,grant_usage=0,backend={backend}"
 
 
 class Storage:

@@ -8,6 +8,7 @@ static void queue_defaults(struct vdev_queue *queue)
 {
     queue->setup = (struct virtq_setup){.size = 0};
     queue->again = false;
+    queue->resting = false;
 }
 
 void vdev_init(struct vdev *dev, const struct vdev_init *init)
@@ -70,6 +71,7 @@ static void reset_begin(struct vdev *dev)
 {
     dev->resets++;
     dev->resetting = true;
+    dev->wake_ns = 0;
     live_update(dev);
     for (u32 q = 0; q < dev->queue_count; q++) {
         virtq_reset(&dev->queue[q].vq);
@@ -299,7 +301,7 @@ bool vdev_arm(struct vdev *dev)
     bool work = vdev_in_flight(dev) > 0;
 
     for (u32 q = 0; q < dev->queue_count && dev->live; q++) {
-        work |= virtq_kick_enable(&dev->queue[q].vq);
+        work |= !dev->queue[q].resting && virtq_kick_enable(&dev->queue[q].vq);
     }
     return work;
 }
@@ -308,6 +310,59 @@ void vdev_disarm(struct vdev *dev)
 {
     for (u32 q = 0; q < dev->queue_count && dev->live; q++) {
         virtq_kick_disable(&dev->queue[q].vq);
+    }
+}
+
+/* --- turns of a class that answers at once -----------------------------------------------------
+ */
+
+void vdev_turn_begin(struct vdev *dev)
+{
+    dev->wake_ns = 0;
+    for (u32 q = 0; q < dev->queue_count; q++) {
+        dev->queue[q].resting = false;
+    }
+    vdev_disarm(dev);
+}
+
+bool vdev_queue_next(struct vdev *dev, u16 queue, struct vq_chain *chain, u32 *work)
+{
+    while (dev->live) { /* bounded: VQ_COMPLAINTS_MAX malformed chains break the queue */
+        enum status st = virtq_pop(&dev->queue[queue].vq, chain);
+
+        if (st == ST_OK) {
+            return true;
+        }
+        if (st == ST_FULL) {
+            vdev_rest(dev, queue, VDEV_RETRY_NS);
+        }
+        if (st != ST_PROTO) {
+            return false;
+        }
+        ++*work;
+    }
+    return false;
+}
+
+void vdev_rest(struct vdev *dev, u16 queue, u64 ns)
+{
+    u64 until_ns;
+
+    dev->queue[queue].resting = true;
+    virtq_kick_disable(&dev->queue[queue].vq);
+    if (ns != VDEV_FOREVER) {
+        until_ns = port_now_ns() + ns;
+        dev->wake_ns = dev->wake_ns ? min_u64(dev->wake_ns, until_ns) : until_ns;
+    }
+}
+
+void vdev_turn_end(struct vdev *dev)
+{
+    for (u16 q = 0; q < dev->queue_count; q++) {
+        if (dev->queue[q].vq.state == VQ_BROKEN) {
+            vdev_need_reset(dev);
+        }
+        (void)vdev_queue_publish(dev, q);
     }
 }
 

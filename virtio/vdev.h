@@ -18,6 +18,11 @@
 #include "virtio/virtio_defs.h"
 #include "virtio/virtq.h"
 
+#define VDEV_FOREVER UINT64_MAX
+#define VDEV_RETRY_NS                                                          \
+    UINT64_C(10000000) /* until memory that could not be mapped is tried again \
+                        */
+
 struct vdev;
 
 struct vdev_ops {
@@ -49,7 +54,8 @@ struct vdev_queue {
     struct virtq vq;
     u32 size_max;
     struct virtq_setup setup; /* as the driver programs it; frozen while ready */
-    bool again; /* it was reset by itself: its registers are open though the device is live */
+    bool again;   /* it was reset by itself: its registers are open though the device is live */
+    bool resting; /* chains that wait here are no work now: vdev_rest() */
 };
 
 struct vdev {
@@ -69,6 +75,7 @@ struct vdev {
     u32 config_generation;
     vdev_raise_fn raise;
     void *raise_ctx;
+    u64 wake_ns; /* rests end at this time; 0: nobody rests for a time */
     struct vdev_queue queue[VQ_PER_DEVICE];
     /* counters since vdev_init() */
     u64 kicks, interrupts, resets, needs_resets;
@@ -121,11 +128,13 @@ static inline bool vdev_has(const struct vdev *dev, u32 feature)
     return (dev->features >> feature & 1) != 0;
 }
 
-/** Nothing for the device to do: no chain waits, and none is with the medium. */
+/** Nothing for the device to do: no chain waits but where it rests, and none is in flight. */
 static inline bool vdev_idle(const struct vdev *dev)
 {
     for (u32 q = 0; q < dev->queue_count; q++) {
-        if (virtq_waiting(&dev->queue[q].vq) || virtq_in_flight(&dev->queue[q].vq) > 0) {
+        const struct vdev_queue *queue = &dev->queue[q];
+
+        if ((virtq_waiting(&queue->vq) && !queue->resting) || virtq_in_flight(&queue->vq) > 0) {
             return false;
         }
     }
@@ -134,9 +143,37 @@ static inline bool vdev_idle(const struct vdev *dev)
 
 /** Requests of all queues that were taken and not returned. */
 u32 vdev_in_flight(const struct vdev *dev);
+/** A rest is over: poll the device, idle or not. */
+static inline bool vdev_due(const struct vdev *dev)
+{
+    return dev->wake_ns != 0 && port_now_ns() >= dev->wake_ns;
+}
+
+/*
+ * A turn of a class that answers each chain at once:
+ *
+ *      vdev_turn_begin -> { vdev_queue_next ... virtq_push }* -> vdev_rest? -> vdev_turn_end
+ */
+
+/** We look at the rings now: no kicks, please; and whoever rested rests no more. */
+void vdev_turn_begin(struct vdev *dev);
+/**
+ * Take the next chain of queue that is well formed; the others are given back and count as *work.
+ * False when there is none for now: the queue is empty, stopped, broken, or its memory cannot be
+ * mapped yet (it rests a while then).
+ */
+bool vdev_queue_next(struct vdev *dev, u16 queue, struct vq_chain *chain, u32 *work);
+/**
+ * Leave what waits in queue alone for ns from now, VDEV_FOREVER: until the class has a use for it
+ * and clears queue[].resting. Any turn ends it.
+ */
+void vdev_rest(struct vdev *dev, u16 queue, u64 ns);
+/** Publish all queues; a broken one makes the device ask for a reset. */
+void vdev_turn_end(struct vdev *dev);
+
 /** Requests returned to the driver since vdev_init(), whatever became of them. */
 u64 vdev_requests(const struct vdev *dev);
-/** Ask for kicks on all queues. Returns true when there is work already. */
+/** Ask for kicks on all queues that do not rest. Returns true when there is work already. */
 bool vdev_arm(struct vdev *dev);
 /** We poll again: no kicks, please. */
 void vdev_disarm(struct vdev *dev);

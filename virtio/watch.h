@@ -17,7 +17,7 @@
 
 struct watch {
     u32 count;
-    const struct virtq *vq[WATCH_MAX];
+    const struct vdev_queue *queue[WATCH_MAX];
 };
 
 static inline void watch_clear(struct watch *watch)
@@ -30,17 +30,17 @@ static inline void watch_add(struct watch *watch, const struct vdev *dev)
 {
     CHECK(watch->count + dev->queue_count <= WATCH_MAX);
     for (u32 q = 0; q < dev->queue_count; q++) {
-        watch->vq[watch->count++] = &dev->queue[q].vq;
+        watch->queue[watch->count++] = &dev->queue[q];
     }
 }
 
-/** Does a chain wait in any of the queues? */
+/** Does a chain wait in any of the queues, but where it rests? */
 static inline bool watch_found(const struct watch *watch)
 {
-    const struct virtq *const *at = watch->vq, *const *end = at + watch->count;
+    const struct vdev_queue *const *at = watch->queue, *const *end = at + watch->count;
 
     for (; at != end; at++) {
-        if (virtq_waiting(*at)) {
+        if (virtq_waiting(&(*at)->vq) && !(*at)->resting) {
             return true;
         }
     }

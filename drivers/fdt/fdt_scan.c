@@ -450,6 +450,16 @@ enum status fdt_scan_bootargs(struct fdt_scan *scan, const char **bootargs)
     return ST_OK;
 }
 
+enum status fdt_scan_seed(struct fdt_scan *scan, const void **seed, u32 *bytes)
+{
+    int node = fdt_path_offset(scan->blob, "/chosen");
+    int len = 0;
+
+    *seed = node < 0 ? NULL : fdt_getprop(scan->blob, node, "rng-seed", &len);
+    *bytes = *seed && len > 0 ? (u32)len : 0;
+    return *bytes ? ST_OK : ST_NOENT;
+}
+
 enum status fdt_scan_initrd(struct fdt_scan *scan, struct fdt_range *initrd)
 {
     int node = fdt_path_offset(scan->blob, "/chosen");

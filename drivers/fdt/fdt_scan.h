@@ -75,6 +75,10 @@ enum status fdt_scan_hypervisor(struct fdt_scan *scan, struct fdt_hypervisor *hy
 /** /chosen/bootargs, NUL-terminated within the blob; "" when there are none. ST_OK or ST_PROTO. */
 enum status fdt_scan_bootargs(struct fdt_scan *scan, const char **bootargs);
 
+/** /chosen/rng-seed: random bytes for this start of the machine. ST_OK with at least one byte;
+ * ST_NOENT without (no sentence). */
+enum status fdt_scan_seed(struct fdt_scan *scan, const void **seed, u32 *bytes);
+
 /** /chosen/linux,initrd-start and -end. ST_OK, ST_NOENT without one (no sentence), ST_PROTO. */
 enum status fdt_scan_initrd(struct fdt_scan *scan, struct fdt_range *initrd);
 

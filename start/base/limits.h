@@ -13,6 +13,7 @@
 /* --- what we serve ------------------------------------------------------------------------ */
 #define GUESTS_MAX      32  /* guests with a device of ours, at once */
 #define DEVICES_MAX     160 /* devices over all guests: 16 guests x 8 disks and room */
+#define CONSOLES_MAX    32  /* virtio consoles over all guests */
 #define DISKS_MAX       16  /* named disks of this image */
 #define DISK_NAME_MAX   32  /* bytes of a disk's name, terminating NUL included */
 #define GUEST_VCPUS_MAX 64  /* vCPUs of one guest: slots polled in its ioreq page */

@@ -10,8 +10,6 @@
 #include "start/base/limits.h"
 #include "start/port.h"
 
-#define NS_PER_SECOND UINT64_C(1000000000)
-
 static const char *const level_prefix[] = {
     [LOG_ERROR] = "error: ",
     [LOG_WARN] = "warning: ",
@@ -123,25 +121,10 @@ void log_line(enum log_level level, const char *format, ...)
 
 bool log_limit_ok(struct log_limit *limit)
 {
-    const u64 step_ns = NS_PER_SECOND / LOG_LIMIT_PER_SECOND;
-    u64 now_ns = port_now_ns();
-    u64 earned;
-
-    if (limit->refill_ns == 0) {
-        /* Zeroed by its owner and never used: full. */
-        limit->tokens = LOG_LIMIT_BURST;
-        limit->refill_ns = now_ns == 0 ? 1 : now_ns;
-    }
-    earned = (now_ns > limit->refill_ns ? now_ns - limit->refill_ns : 0) / step_ns;
-    if (earned != 0) {
-        limit->tokens =
-            (u32)min_u64(limit->tokens + min_u64(earned, LOG_LIMIT_BURST), LOG_LIMIT_BURST);
-        limit->refill_ns += earned * step_ns;
-    }
-    if (limit->tokens == 0) {
+    if (bucket_level(&limit->lines, LOG_LIMIT_BURST, LOG_LIMIT_PER_SECOND) == 0) {
         limit->suppressed++;
         return false;
     }
-    limit->tokens--;
+    bucket_take(&limit->lines, 1);
     return true;
 }

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "start/base/bucket.h"
 #include "start/base/types.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -33,8 +34,7 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
  * so that one guest cannot silence another.
  */
 struct log_limit {
-    u64 refill_ns;  /* when the tokens were last refilled */
-    u32 tokens;     /* lines still allowed */
+    struct bucket lines;
     u32 suppressed; /* lines not shown since the last shown one */
 };
 

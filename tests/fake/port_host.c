@@ -11,6 +11,7 @@
 #include "start/port.h"
 
 u64 port_host_now_ns;
+u32 port_host_random;
 u32 port_host_relaxed;
 u32 port_host_slept;
 jmp_buf *port_host_trap;
@@ -19,6 +20,15 @@ char port_host_panic[256];
 u64 port_now_ns(void)
 {
     return port_host_now_ns;
+}
+
+bool port_random_u64(u64 *value)
+{
+    if (port_host_random == 0) {
+        return false;
+    }
+    *value = UINT64_C(0x9e3779b97f4a7c15) * port_host_random--;
+    return true;
 }
 
 /** A pause takes a microsecond, so that whoever waits for something meets the deadline. */

@@ -12,6 +12,7 @@
 #include "start/base/types.h"
 
 extern u64 port_host_now_ns;    /* what port_now_ns() returns */
+extern u32 port_host_random;    /* words port_random_u64() has left; each is used once */
 extern u32 port_host_relaxed;   /* calls of port_relax() */
 extern u32 port_host_slept;     /* calls of port_sleep() */
 extern jmp_buf *port_host_trap; /* where panic() jumps to; NULL: abort */

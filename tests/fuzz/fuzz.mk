@@ -7,7 +7,8 @@ FUZZ_CFLAGS := $(COMMON) -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address,
 	-fno-sanitize-recover=all
 AFL_CC      ?= afl-clang-fast
 AFL_CFLAGS  := $(COMMON) -D_GNU_SOURCE -O2 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZ_SRCS   := $(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS) $(LIBFDT_SRCS) $(LIBFDT)/fdt_sw.c
+FUZZ_SRCS   := $(ENGINE_SRCS) $(MMC_SRCS) $(LIBFDT_SRCS) $(LIBFDT)/fdt_sw.c \
+	$(filter-out tests/fake/vu_%,$(FAKE_SRCS))
 FUZZ_TIME   := $(or $(SECONDS),60)
 
 # Where loads are traced, guest memory changes whenever the engine looks at a byte a second time.

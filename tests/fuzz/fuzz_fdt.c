@@ -46,6 +46,8 @@ static void ask(struct fdt_scan *scan)
     struct fdt_range range;
     struct fdt_hypervisor hyp;
     const char *text;
+    const void *seed;
+    u32 seed_bytes;
 
     if (fdt_scan_memory(scan, &ranges) == ST_OK) {
         CHECK(ranges.count > 0);
@@ -62,6 +64,11 @@ static void ask(struct fdt_scan *scan)
     }
     (void)fdt_scan_bootargs(scan, &text);
     CHECK(strlen(text) < scan->bytes);
+    if (fdt_scan_seed(scan, &seed, &seed_bytes) == ST_OK) {
+        CHECK(seed_bytes > 0 && seed_bytes < scan->bytes);
+        CHECK((const u8 *)seed > (const u8 *)scan->blob);
+        CHECK((const u8 *)seed + seed_bytes <= (const u8 *)scan->blob + scan->bytes);
+    }
     if (fdt_scan_initrd(scan, &range) == ST_OK) {
         range_must_be_sound(&range);
     }

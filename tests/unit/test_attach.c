@@ -10,7 +10,9 @@
 
 #include "drivers/xen/extregion.h"
 #include "drivers/xen/xen_abi.h"
+#include "start/random.h"
 #include "tests/fake/driver.h"
+#include "tests/fake/port_host.h"
 #include "tests/fake/said.h"
 #include "tests/fake/xen.h"
 
@@ -105,8 +107,54 @@ static void an_unknown_type_is_refused_with_the_list_of_those_served(void **stat
 
     (void)state;
     assert_int_equal(ask(0x22, 0, "", &handle), ST_NOSUP);
-    assert_true(said("virtio device type 22 is not served here; served are: 2 (block)"));
+    assert_true(said("virtio device type 22 is not served here; served are: 2 (block), "));
     assert_int_equal(attach.refused, 1);
+    nothing_left();
+}
+
+static void an_entropy_device_needs_a_good_seed(void **state)
+{
+    static const u8 seed[32] = {1, 2, 3};
+    void *handle, *disk;
+
+    (void)state;
+    random_init();
+    assert_int_equal(ask(VIRTIO_ID_ENTROPY, 0, "", &handle), ST_NOSUP);
+    assert_true(said("dom7/0: no entropy device: this domain's seeds are worth 0 of 256 bits; "
+                     "give its bootargs seed="));
+    nothing_left();
+    random_add(seed, sizeof(seed), 256);
+    assert_int_equal(ask(VIRTIO_ID_ENTROPY, 0, "", &handle), ST_OK);
+    assert_int_equal(ask(VIRTIO_ID_BLOCK, 1, "data", &disk), ST_OK);
+    assert_int_equal(reg_read(0, REG_DEVICE_ID), VIRTIO_ID_ENTROPY);
+    assert_int_equal(reg_read(1, REG_DEVICE_ID), VIRTIO_ID_BLOCK);
+    attach_backend_ops.detach(&attach, handle);
+    assert_int_equal(reg_read(1, REG_DEVICE_ID), VIRTIO_ID_BLOCK);
+    attach_backend_ops.detach(&attach, disk);
+    nothing_left();
+}
+
+/** A device that rests wakes the loop when its time comes. */
+static void the_loop_sleeps_until_the_first_rest_is_over(void **state)
+{
+    static const u8 seed[32] = {1, 2, 3};
+    void *handle;
+
+    (void)state;
+    random_add(seed, sizeof(seed), 256);
+    assert_int_equal(ask(VIRTIO_ID_ENTROPY, 0, "", &handle), ST_OK);
+    assert_true(loop.poller[1].deadline_ns(&attach) == POLL_NEVER);
+    /* It began to rest in a turn of its own. */
+    attach.active[0]->vdev->wake_ns = port_host_now_ns + 1000;
+    attach.walk = true;
+    poll_once(&loop);
+    assert_int_equal(loop.poller[1].deadline_ns(&attach), port_host_now_ns + 1000);
+    poll_once(&loop);
+    assert_true(attach.active[0]->vdev->wake_ns != 0); /* not before */
+    port_host_now_ns += 1000;
+    poll_once(&loop);
+    assert_int_equal(attach.active[0]->vdev->wake_ns, 0); /* it had its turn */
+    attach_backend_ops.detach(&attach, handle);
     nothing_left();
 }
 
@@ -213,6 +261,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_device_answers_from_the_moment_it_is_attached, fresh),
         cmocka_unit_test_setup(an_unknown_type_is_refused_with_the_list_of_those_served, fresh),
+        cmocka_unit_test_setup(an_entropy_device_needs_a_good_seed, fresh),
+        cmocka_unit_test_setup(the_loop_sleeps_until_the_first_rest_is_over, fresh),
         cmocka_unit_test_setup(a_refused_device_leaves_the_guest_as_it_was, fresh),
         cmocka_unit_test_setup(a_window_that_is_refused_gives_the_disk_back, fresh),
         cmocka_unit_test_setup(a_disk_that_changes_its_size_is_told_to_its_guests, fresh),

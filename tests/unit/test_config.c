@@ -87,6 +87,27 @@ static void sizes_are_read_alone(void **state)
     assert_false(config_parse_bytes("-3", &bytes));
 }
 
+static void a_seed_is_64_digits_or_weak(void **state)
+{
+    (void)state;
+    assert_int_equal(config_parse("", &cfg, why), ST_OK);
+    assert_true(!cfg.seed_given && !cfg.seed_weak);
+    assert_int_equal(config_parse("seed=weak", &cfg, why), ST_OK);
+    assert_true(!cfg.seed_given && cfg.seed_weak);
+    assert_int_equal(
+        config_parse("seed=0123456789abcdefABCDEF000000000000000000000000000000000000000080", &cfg,
+                     why),
+        ST_OK);
+    assert_true(cfg.seed_given && !cfg.seed_weak);
+    assert_int_equal(cfg.seed[0], 0x01);
+    assert_int_equal(cfg.seed[8], 0xab);
+    assert_int_equal(cfg.seed[31], 0x80);
+    expect_refused("seed=0123456789abcdef", "seed= takes 64 hex digits or 'weak', not");
+    expect_refused("seed=0123456789abcdefABCDEF00000000000000000000000000000000000000008g",
+                   "seed= takes 64 hex digits or 'weak', not");
+    expect_refused("seed=", "seed= takes 64 hex digits or 'weak', not");
+}
+
 static void other_words_are_read(void **state)
 {
     (void)state;
@@ -154,6 +175,7 @@ int main(void)
         cmocka_unit_test(several_disks_are_read),
         cmocka_unit_test(a_disk_says_how_far_it_may_grow_and_how_many_queues_it_has),
         cmocka_unit_test(sizes_are_read_alone),
+        cmocka_unit_test(a_seed_is_64_digits_or_weak),
         cmocka_unit_test(other_words_are_read),
         cmocka_unit_test(unknown_words_are_refused_by_name),
         cmocka_unit_test(bad_names_are_refused),

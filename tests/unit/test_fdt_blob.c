@@ -63,7 +63,8 @@ static void ask_everything(struct fdt_scan *any)
     struct fdt_gic gic;
     struct fdt_hypervisor hyp;
     const char *text;
-    u32 intid;
+    const void *seed;
+    u32 intid, bytes;
 
     (void)fdt_scan_memory(any, &ranges);
     assert_true(ranges.count <= FDT_RANGES_MAX);
@@ -73,6 +74,7 @@ static void ask_everything(struct fdt_scan *any)
     (void)fdt_scan_hypervisor(any, &hyp);
     (void)fdt_scan_bootargs(any, &text);
     assert_true(strlen(text) < TREE_BYTES_MAX);
+    (void)fdt_scan_seed(any, &seed, &bytes);
     (void)fdt_scan_initrd(any, &range);
     (void)fdt_scan_uart(any, &range);
     assert_non_null(memchr(any->why, 0, sizeof(any->why)));

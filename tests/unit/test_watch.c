@@ -53,6 +53,16 @@ static void a_chain_in_any_queue_is_found(void **state)
     }
 }
 
+static void what_rests_is_not_found_until_its_rest_is_over(void **state)
+{
+    (void)state;
+    dev[1].queue[1].resting = true;
+    store_u16(avail_idx[1][1], 1);
+    assert_false(watch_found(&watch));
+    dev[1].queue[1].resting = false;
+    assert_true(watch_found(&watch));
+}
+
 static void an_empty_list_finds_nothing(void **state)
 {
     (void)state;
@@ -66,6 +76,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(nothing_waits_in_idle_queues, fresh),
         cmocka_unit_test_setup(a_chain_in_any_queue_is_found, fresh),
+        cmocka_unit_test_setup(what_rests_is_not_found_until_its_rest_is_over, fresh),
         cmocka_unit_test_setup(an_empty_list_finds_nothing, fresh),
     };
 

@@ -13,7 +13,7 @@ DOM0_MODULES = ("xen-privcmd", "xen-evtchn", "xen-gntdev", "xenfs", "xen-blkback
                 "virtio_mmio", "null_blk")
 GUEST_MODULES = ("virtio_mmio", "virtio_blk", "xen-blkfront", "xen-blkback", "xen-evtchn",
                  "xen-gntdev", "xen-privcmd", "xenfs", "brd", "loop", "null_blk", "dm-mod",
-                 "dm-flakey", "dm-log-writes", "raid1", "vfat")
+                 "dm-flakey", "dm-log-writes", "raid1", "vfat", "virtio-rng")
 XENSTORE_TOOLS = ("read", "write", "ls", "list", "rm", "watch", "exists", "chmod")
 DOM0_XEN = ("xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0", "init-dom0less",
             "xen-diag", "xentop", "flask-loadpolicy", "flask-getenforce", "flask-setenforce",
