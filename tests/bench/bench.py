@@ -180,12 +180,13 @@ def ratio_rows(peers):
                                         f"interleaved run, hop {where}"})
     for depth in DEPTHS:
         for peer in peers[1:]:
-            # The plain name stands for the class with the better evidence.
-            for where in ("near", "far"):
-                found = [r for r in rows if r["name"] == f"ratio {peer.name} p50 qd{depth} {where}"]
-                if found:
-                    rows.append({**found[0], "name": f"ratio {peer.name} p50 qd{depth}"})
-                    break
+            # The plain name stands for the class with more samples.
+            name = f"ratio {peer.name} p50 qd{depth}"
+            found = {r["name"]: r for r in rows}
+            where = max(("near", "far"), key=lambda w: min(ours.best(depth, w == "near")[1],
+                                                           peer.best(depth, w == "near")[1]))
+            if f"{name} {where}" in found:
+                rows.append({**found[f"{name} {where}"], "name": name})
     for peer in peers:
         values = [s["kicks"] / s["requests"] for _, s in peer.samples[32]]
         rows.append({"name": f"{peer.name} kicks per request qd32", "unit": "kicks",
