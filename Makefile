@@ -52,6 +52,10 @@ IMAGE_LIMIT := $(if $(PARTS),131072,98304)
 FAST_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vblk.c virtio/vblk_quick.c \
 	$(filter blk/%,$(ENGINE_SRCS)) start/poll.c start/port_arm64.c
 
+# Where guests' bytes are handled the stack protector guards every array and every variable that is
+# pointed to; elsewhere, buffers of characters.
+GUARDED_SRCS := $(filter virtio/% blk/%,$(ENGINE_SRCS))
+
 # The fake machine, the fake Xen and the fake guest that hosted tests link.
 FAKE_SRCS := $(wildcard tests/fake/*.c tests/model/*.c)
 
@@ -77,9 +81,12 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wundef -Wstrict-prototypes -Wmissing
 COMMON   := -std=c11 -I. -I$(B)/include -I$(LIBFDT) -fno-common -fno-strict-aliasing \
 	$(WARNINGS)
 
+# What gcc does at -Os that makes code larger.
+ARM_LARGE  := shrink-wrap move-loop-invariants tree-switch-conversion
+ARM_FAST   := -O2 $(addprefix -f,$(ARM_LARGE))
 ARM_CFLAGS := $(COMMON) -Os -g -ffreestanding -fno-pie -mcmodel=tiny -fvisibility=hidden \
 	-mgeneral-regs-only -mno-outline-atomics -mstrict-align -fno-omit-frame-pointer \
-	-fstack-protector-strong \
+	-fstack-protector $(addprefix -fno-,$(ARM_LARGE)) \
 	-mbranch-protection=none -ffunction-sections -fdata-sections -fno-builtin-printf \
 	-fno-asynchronous-unwind-tables -isystem $(PICOLIBC)/include \
 	-D_GNU_SOURCE -DPICOLIBC_INTEGER_PRINTF_SCANF -DVIRTQ_JOURNAL=0 $(PART_FLAGS) -flto
@@ -129,7 +136,8 @@ $(B)/arm/%.c.o: %.c Makefile $(B)/parts | $(HEADERS)
 	$(Q)command -v $(ARM_CC) >/dev/null || { echo "no $(ARM_CC): run tools/setup.sh"; exit 1; }
 	$(Q)$(ARM_CC) $(ARM_CFLAGS) -MMD -MP -c $< -o $@
 
-$(patsubst %,$(B)/arm/%.o,$(FAST_SRCS)): ARM_CFLAGS += -O2
+$(patsubst %,$(B)/arm/%.o,$(FAST_SRCS)): ARM_CFLAGS += $(ARM_FAST)
+$(patsubst %,$(B)/arm/%.o,$(GUARDED_SRCS)): ARM_CFLAGS += -fstack-protector-strong
 
 $(B)/arm/%.S.o: %.S Makefile | $(HEADERS)
 	$(Q)mkdir -p $(@D)
@@ -195,7 +203,7 @@ CHECK_HOST  := $(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS) \
 HOST_CHECK  := $(COMMON) -D_GNU_SOURCE -O2
 # What clang makes of the image: gcc's flags but those that only gcc knows.
 ARM_CHECK   := --target=aarch64-linux-gnu -nostdlibinc \
-	$(filter-out -mno-outline-atomics -fstack-usage -flto,$(ARM_CFLAGS))
+	$(filter-out -mno-outline-atomics -flto $(addprefix -fno-,$(ARM_LARGE)),$(ARM_CFLAGS))
 
 $(B)/check/gcc/%.ok: % Makefile | $(HEADERS)
 	$(Q)mkdir -p $(@D)

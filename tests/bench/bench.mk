@@ -21,7 +21,8 @@ $(B)/bench/%.S.o: %.S Makefile tests/bench/bench.mk | $(HEADERS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(ARM_CC) $(ARM_BENCH_CFLAGS) -D__ASSEMBLY__ -c $< -o $@
 
-$(ARM_BENCH_FAST): ARM_CFLAGS += -O2
+$(ARM_BENCH_FAST): ARM_CFLAGS += $(ARM_FAST)
+$(ARM_BENCH_OBJS): ARM_CFLAGS += -fstack-protector-strong
 
 $(B)/bench/no-copy.o: tests/bench/arm64/bench_vblk.c Makefile tests/bench/bench.mk | $(HEADERS)
 	$(Q)mkdir -p $(@D)
