@@ -140,6 +140,14 @@ static bool device_stop(struct pv_device *device)
     return true;
 }
 
+/** A front end may ask again and again: said at a limited rate. */
+static void connect_refused(struct pv_device *device, const char *why)
+{
+    if (log_limit_ok(&device->log)) {
+        log_warn("%s: not connected: %s", device->name, why);
+    }
+}
+
 static enum status ring_open(struct pv_device *device, u32 idx, enum blkif_abi abi,
                              const struct backend_front *front)
 {
@@ -147,8 +155,7 @@ static enum status ring_open(struct pv_device *device, u32 idx, enum blkif_abi a
     enum status st = grant_ring_map(&device->pages, idx, front->ref[idx], front->pages, &page);
 
     if (st != ST_OK) {
-        log_warn("%s: ring %u: its pages cannot be mapped (%s)", device->name, idx,
-                 status_name(st));
+        connect_refused(device, "the pages of a ring cannot be mapped");
         return st;
     }
     st = evtchn_bind_interdomain(device->domid, front->port[idx], &device->port[idx]);
@@ -168,11 +175,11 @@ static enum status on_connect(void *ctx, void *handle, const struct backend_fron
     (void)ctx;
     CHECK(!device->connected);
     if (!blkif_abi_find(front->protocol, &abi)) {
-        log_warn("%s: protocol \"%s\" is not known here", device->name, front->protocol);
+        connect_refused(device, "its protocol is not known here");
         return ST_NOSUP;
     }
     if (front->rings > device_rings(device)) {
-        log_warn("%s: %u rings, %u were offered", device->name, front->rings, device_rings(device));
+        connect_refused(device, "it has more rings than were offered");
         return ST_GUEST;
     }
     device->connected = true;
@@ -185,9 +192,11 @@ static enum status on_connect(void *ctx, void *handle, const struct backend_fron
         CHECK(device_stop(device)); /* no request was read yet */
         return st;
     }
-    log_info("%s: %u ring%s of %u pages%s%s", device->name, front->rings,
-             front->rings > 1 ? "s" : "", front->pages, front->persistent ? ", grants stay" : "",
-             device->write ? "" : ", read-only");
+    if (log_limit_ok(&device->log)) {
+        log_info("%s: %u ring%s of %u pages%s%s", device->name, front->rings,
+                 front->rings > 1 ? "s" : "", front->pages,
+                 front->persistent ? ", grants stay" : "", device->write ? "" : ", read-only");
+    }
     return ST_OK;
 }
 
@@ -252,6 +261,7 @@ static enum status device_attach(struct pv *pv, const struct backend_request *re
     device->connected = false;
     device->port_count = 0;
     device->kicks = 0;
+    device->log = (struct log_limit){0};
     grant_pages_open(&device->pages, request->domid, (u16)(device - pv->device));
     blkif_init(&device->blkif, &(struct blkif_init){
                                    .bdev = &device->disk->ram.bdev,

@@ -29,7 +29,8 @@ struct pv_device {
     struct disk *disk;
     struct blkif blkif;
     struct grant_user pages;
-    u64 kicks; /* events of the front end */
+    u64 kicks;            /* events of the front end */
+    struct log_limit log; /* of what a front end may repeat */
     char name[PV_NAME_MAX];
 };
 

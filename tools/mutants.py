@@ -70,6 +70,32 @@ MUTANTS = [
     ("flush that the medium never hears of", "virtio/vblk_rare.c",
      "    vr->blk.op = BLK_FLUSH;\n", "    vr->blk.op = BLK_READ;\n",
      "test_vblk", "a_flush_reaches_the_medium"),
+    ("grant that a copy did not get", "blk/blkif.c",
+     "st = pool->copy[i].status != ST_OK ? pool->copy[i].status : st;", "st = ST_OK;",
+     "test_blkif_copy", "a_page_that_is_not_granted_fails_its_own_request"),
+    ("range longer than the medium takes", "blk/blkif.c",
+     "min_u64(req->left, req->bi->bdev->info.range_sectors_max)", "req->left",
+     "test_blkif_copy", "a_long_discard_is_done_in_pieces_that_the_medium_takes"),
+    ("another front end's page of the same number", "drivers/xen/grant_pages.c",
+     "(page[i].ref != ref || page[i].keeper != user)", "page[i].ref != ref",
+     "test_grant_pages", "two_front_ends_have_their_own_page_of_the_same_number"),
+    ("page in use that is discarded", "drivers/xen/grant_pages.c",
+     "        if (page[i].users == 0) {\n            page_unkeep",
+     "        if (page[i].users < 2) {\n            page_unkeep",
+     "test_grant_pages", "a_page_in_use_is_not_discarded"),
+    ("spare pages that are kept", "drivers/xen/grant_pages.c",
+     "&& free_count > GRANT_SPARE", "",
+     "test_grant_pages", "there_is_always_room_for_the_requests_in_flight"),
+    ("port of a ring that stays open", "start/pv.c",
+     "        evtchn_close(device->port[i]);\n", "",
+     "test_pv", "a_guest_writes_and_reads_back_without_any_privilege"),
+    ("state 2 that libxl cannot see", "drivers/xen/backend_front.c",
+     "front_set(dev, FRONT_WAIT, now + BACKEND_HOLD_NS);",
+     "front_set(dev, FRONT_WAIT, now);",
+     "test_backend_front", "a_fast_front_end_does_not_hide_state_2_from_libxl"),
+    ("disk taken from a front end that still uses it", "drivers/xen/backend.c",
+     "closing && dev->state == BE_CONNECTED && backend_is_pv(dev)", "closing && false",
+     "test_backend_front", "the_toolstack_waits_for_the_front_end_to_close"),
     ("flush of one queue only", "virtio/vblk_rare.c",
      "    vr->blk.op = BLK_FLUSH;\n",
      "    if (vr->vq != &vb->vdev.queue[0].vq) {\n        return ST_OK;\n    }\n"
@@ -97,7 +123,7 @@ def copy_sources():
         to = COPY / name
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(tree.ROOT / name, to)
-    for part in ("host", "include"):
+    for part in ("host", "include", "setup/libfdt"):
         built = tree.ROOT / "build" / part
         if built.is_dir():
             shutil.copytree(built, COPY / "build" / part, symlinks=True)

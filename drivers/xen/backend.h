@@ -10,6 +10,7 @@
 #pragma once
 
 #include "start/base/limits.h"
+#include "start/base/log.h"
 #include "start/base/status.h"
 #include "start/base/types.h"
 
@@ -155,13 +156,14 @@ struct backend_device {
     bool front_changed; /* look at its state */
     bool front_unsent;  /* there was no room for a request */
     bool front_bad;     /* FETCH: a key makes no sense */
-    bool front_told;    /* UP: that we saw its state 5, or that it cannot be served */
-    bool leaving;       /* the toolstack wants the device gone */
-    bool renew;         /* what goes with state 4 is to be written again */
-    u8 tx_pair;         /* of the running transaction: key that is written */
-    u8 written;         /* state that we wrote last; 0: none */
-    u32 waiting;        /* answers outstanding; the slot is not reused before they came */
-    u32 seen;           /* scan that last found the directory */
+    struct log_limit front_log;
+    bool front_told; /* UP: that we saw its state 5, or that it cannot be served */
+    bool leaving;    /* the toolstack wants the device gone */
+    bool renew;      /* what goes with state 4 is to be written again */
+    u8 tx_pair;      /* of the running transaction: key that is written */
+    u8 written;      /* state that we wrote last; 0: none */
+    u32 waiting;     /* answers outstanding; the slot is not reused before they came */
+    u32 seen;        /* scan that last found the directory */
     u32 tx;
     u64 deadline_ns;
     void *handle;

@@ -152,9 +152,10 @@ static void key_answer(struct backend_device *dev, u32 i, const struct xs_reply 
         good = front_take(front, i, value);
     }
     if (!good) {
-        const char *key = front_key(front, i, name);
-
-        device_log(LOG_WARN, dev, "the front end's key %s is missing or makes no sense", key);
+        if (log_limit_ok(&dev->front_log)) {
+            device_log(LOG_WARN, dev, "the front end's key %s is missing or makes no sense",
+                       front_key(front, i, name));
+        }
         dev->front_bad = true;
     }
     dev->front_key++;

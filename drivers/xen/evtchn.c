@@ -62,9 +62,14 @@ static long evtchn_op(unsigned op, void *arg)
     return hypercall2(__HYPERVISOR_event_channel_op, op, (unsigned long)arg);
 }
 
+/** A guest can make this happen again and again: said at a limited rate. */
 static enum status evtchn_status(const char *what, u16 remote, long rc)
 {
-    log_error("evtchn: %s domain %u: %s", what, remote, xen_errno_name(rc));
+    static struct log_limit said;
+
+    if (log_limit_ok(&said)) {
+        log_error("evtchn: %s domain %u: %s", what, remote, xen_errno_name(rc));
+    }
     switch (-rc) {
     case XEN_ENOSPC:
         return ST_FULL;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """PV block on Debian's own hypervisors: stock guests do verified I/O on our disks, unprivileged."""
 
+import time
+
 import pytest
 
 from tools import stories
@@ -69,8 +71,11 @@ def test_first_job_on_debians_xen_4_20(bed):
     store.say("resize data 40M")
     _disk_size(guest, 81920)
     assert fio_verified(guest, 8, "1M", "/dev/xvda", offset="36M") == 512
-    for _ in range(3):
-        _comes_and_goes(bed, store, guest)
+    for stays in (True, False):
+        _comes_and_goes(bed, store, guest, stays)
+    guest.start(stories.fio_text("randwrite", depth=32, size="8M", seconds=60,
+                                 device="/dev/xvda"))
+    time.sleep(3)
     assert guest.destroy() < 10.0
     store.wait_held(base)
 
@@ -84,13 +89,23 @@ def _read_only(guest, name):
     assert guest.run(f"sha256sum </dev/{name}") == before, "a read-only disk was changed"
 
 
-def _comes_and_goes(bed, store, guest):
-    """xl block-attach, verified I/O without grants that stay being left over, xl block-detach."""
+def _comes_and_goes(bed, store, guest, stays):
+    """xl block-attach, verified I/O with grants that stay or that Xen copies by, block-detach."""
     before = store.held()
+    guest.run(f"echo {int(stays)} >/sys/module/xen_blkfront/parameters/feature_persistent")
     bed.xl_timed(f"block-attach {guest.name} '{pv_disk('hot', 'xvdb')}'")
     guest.run("n=0; until [ -b /dev/xvdb ]; do n=$((n + 1)); [ $n -lt 100 ] || exit 1; "
               "sleep 0.1; done")
-    assert fio_verified(guest, 32, "1M", "/dev/xvdb") == 512
+    for bs in ("4k", "128k"):
+        job = stories.fio(guest, "randwrite", depth=32, size="2M", bs=bs, device="/dev/xvdb",
+                          verify=True)
+        assert job["read"]["total_ios"] == job["write"]["total_ios"] > 0
+    grants = next(numbers for area, numbers in store.stats().items()
+                  if area.startswith("grants ") and area.endswith(" hot"))
+    if stays:
+        assert grants["hits"] > grants["maps"] > 0 and grants["copies"] == 0, grants
+    else:
+        assert grants["copies"] > 1000 and grants["maps"] == 0, grants
     seconds, _, _ = bed.xl_timed(f"block-detach {guest.name} {DEVID}")
     assert seconds < 8.0, f"xl block-detach waited {seconds} s"
     held = store.wait_held({**before, "grants": store.held()["grants"]})

@@ -363,6 +363,29 @@ static void a_storm_of_states_is_survived(void **state)
     gone();
 }
 
+/* It may ask for ever: the console is everybody's. */
+static void refusals_are_said_at_a_limited_rate(void **state)
+{
+    u64 from_ns = port_host_now_ns;
+    u32 lines;
+
+    (void)state;
+    for (u32 i = 0; i < 100; i++) {
+        pvfront_say(&front, "protocol", "a-protocol-of-very-many-letters");
+        pvfront_state(&front, 3);
+        settle();
+        pvfront_state(&front, 6);
+        settle();
+        pvfront_state(&front, 1);
+        settle();
+    }
+    assert_string_equal(state_of(), "2");
+    lines = said_count("makes no sense");
+    assert_true(lines >= LOG_LIMIT_BURST && lines < 60);
+    assert_true(lines <= LOG_LIMIT_BURST + 1 +
+                             LOG_LIMIT_PER_SECOND * (port_host_now_ns - from_ns) / 1000000000);
+}
+
 static void a_changed_size_is_written_with_state_4_again(void **state)
 {
     void *handle = rig_be.device[0].handle;
@@ -472,6 +495,7 @@ int main(void)
         TEST(a_dead_guests_disk_goes),
         TEST(a_state_that_is_none_counts_as_gone),
         TEST(a_storm_of_states_is_survived),
+        TEST(refusals_are_said_at_a_limited_rate),
         TEST(a_changed_size_is_written_with_state_4_again),
         TEST(conflicts_are_repeated_with_all_keys),
         TEST(a_directory_that_cannot_be_written_is_given_up),
