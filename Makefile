@@ -18,7 +18,8 @@ ENGINE_SRCS := \
 	drivers/xen/xs_wire.c drivers/xen/xs.c \
 	drivers/xen/backend.c drivers/xen/backend_keys.c drivers/xen/backend_scan.c \
 	drivers/xen/backend_tx.c drivers/xen/backend_front.c drivers/xen/grant_pages.c \
-	virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vdev.c virtio/vmmio.c \
+	virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/virtq_packed.c virtio/virtq_order.c \
+	virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_quick.c virtio/vblk_rare.c virtio/vblk_device.c \
 	virtio/ventropy.c virtio/vconsole.c \
 	blk/bdev.c blk/ramdisk.c blk/blkif_wire.c blk/blkif.c

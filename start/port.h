@@ -42,6 +42,11 @@ static inline u32 load_acquire_u32(const void *p)
     return __atomic_load_n((const u32 *)p, __ATOMIC_ACQUIRE);
 }
 
+static inline u64 load_acquire_u64(const void *p)
+{
+    return __atomic_load_n((const u64 *)p, __ATOMIC_ACQUIRE);
+}
+
 static inline void store_u8(void *p, u8 v)
 {
     __atomic_store_n((u8 *)p, v, __ATOMIC_RELAXED);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtq.c - the device side of a split virtqueue.
+ * virtq.c - the verbs of a virtqueue, and the split layout behind them.
+ *
+ * A queue that is plain (split, and its buffers returned as they come) takes the short way through
+ * each verb; one look at vq->plain decides.
  *
  * The driver may change any word of its memory at any time. So a word of the ring is loaded once,
  * into a local; the local is checked; the local is used. Barriers, with their partners in the
@@ -16,6 +19,7 @@
 
 #include "start/base/arith.h"
 #include "start/port.h"
+#include "virtio/virtq_inner.h"
 #include "virtio/virtq_walk.h"
 
 /** avail_event is parked about half a turn of the index ahead, and moved on in steps. */
@@ -28,7 +32,7 @@ STATIC_CHECK(VQ_SIZE_MAX <= VQ_PARK_AHEAD - VQ_PARK_STEP,
 COLD void virtq_init(struct virtq *vq, const char *name)
 {
     *vq = (struct virtq){.name = name, .state = VQ_OFF};
-    vq->avail_idx = (const u8 *)&vq->idle_idx;
+    vq->look_at = vq->avail_idx = (const u8 *)&vq->next;
 }
 
 /** The one place where a driver is complained about. */
@@ -42,13 +46,14 @@ static COLD void vq_guest_error(struct virtq *vq, const char *why, u64 value)
 /** No work is to be found on a queue that is not ready. */
 static COLD void vq_blind(struct virtq *vq)
 {
-    vq->idle_idx = vq->next;
     vq->avail_seen = vq->next;
     vq->quick_size = 0;
-    vq->avail_idx = (const u8 *)&vq->idle_idx;
+    vq->plain = false;
+    vq->look_at = vq->avail_idx = (const u8 *)&vq->next;
+    order_stop(vq);
 }
 
-static COLD enum status vq_break(struct virtq *vq, const char *why, u64 value)
+COLD enum status vq_break(struct virtq *vq, const char *why, u64 value)
 {
     vq_guest_error(vq, why, value);
     virtq_publish(vq); /* what was done before stays done */
@@ -58,8 +63,7 @@ static COLD enum status vq_break(struct virtq *vq, const char *why, u64 value)
     return ST_GUEST;
 }
 
-/** A chain was malformed: too many of them, and we stop believing the driver. */
-static COLD void complain(struct virtq *vq, const char *why, u64 value)
+COLD void vq_complain(struct virtq *vq, const char *why, u64 value)
 {
     vq_guest_error(vq, why, value);
     if (vq->state == VQ_READY && ++vq->complaints >= VQ_COMPLAINTS_MAX) {
@@ -69,14 +73,8 @@ static COLD void complain(struct virtq *vq, const char *why, u64 value)
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-static u8 *part_at(const struct virtq_part *part, u32 offset)
-{
-    return (u8 *)(part->base[offset >= part->split] + offset);
-}
-
-/** Map one part; its spans are vq->pin[first..pin_count). */
-static COLD enum status part_map(struct virtq *vq, struct virtq_part *part, u64 addr, u32 bytes,
-                                 u32 align, enum gmem_dir dir, const char *what)
+COLD enum status vq_part_map(struct virtq *vq, struct virtq_part *part, u64 addr, u32 bytes,
+                             u32 align, enum gmem_dir dir, const char *what)
 {
     const struct span *pin = &vq->pin[vq->pin_count];
     u32 first = vq->pin_count;
@@ -111,17 +109,17 @@ static COLD enum status parts_map(struct virtq *vq, const struct virtq_setup *se
     struct virtq_part desc;
     enum status st;
 
-    st = part_map(vq, &desc, setup->desc, VIRTQ_DESC_BYTES(size), VIRTQ_DESC_ALIGN, GMEM_READ,
-                  "the descriptor table is not in guest memory");
+    st = vq_part_map(vq, &desc, setup->desc, VIRTQ_DESC_BYTES(size), VIRTQ_DESC_ALIGN, GMEM_READ,
+                     "the descriptor table is not in guest memory");
     vq->desc_addr = setup->desc;
     vq->desc_flat = st == ST_OK && desc.base[0] == desc.base[1] ? (const u8 *)desc.base[0] : NULL;
     if (st == ST_OK) {
-        st = part_map(vq, &vq->avail, setup->avail, VIRTQ_AVAIL_BYTES(size), VIRTQ_AVAIL_ALIGN,
-                      GMEM_READ, "the available ring is not in guest memory");
+        st = vq_part_map(vq, &vq->avail, setup->avail, VIRTQ_AVAIL_BYTES(size), VIRTQ_AVAIL_ALIGN,
+                         GMEM_READ, "the available ring is not in guest memory");
     }
     if (st == ST_OK) {
-        st = part_map(vq, &vq->used, setup->used, VIRTQ_USED_BYTES(size), VIRTQ_USED_ALIGN,
-                      GMEM_WRITE, "the used ring is not in guest memory");
+        st = vq_part_map(vq, &vq->used, setup->used, VIRTQ_USED_BYTES(size), VIRTQ_USED_ALIGN,
+                         GMEM_WRITE, "the used ring is not in guest memory");
     }
     return st;
 }
@@ -145,13 +143,53 @@ static COLD void take_again(struct virtq *vq, const struct virtq_setup *setup)
     vq->avail_seen = (u16)(vq->next + setup->again_count);
 }
 
+static COLD enum status split_start(struct virtq *vq, const struct virtq_setup *setup)
+{
+    enum status st = parts_map(vq, setup);
+
+    if (st != ST_OK) {
+        return st;
+    }
+    vq->mask = (u16)(setup->size - 1);
+    vq->quick_size = vq->desc_flat && setup->size >= 3 && vq->avail.base[0] == vq->avail.base[1] &&
+                             vq->used.base[0] == vq->used.base[1]
+                         ? setup->size
+                         : 0;
+    vq->look_at = vq->avail_idx = vq_part_at(&vq->avail, VIRTQ_AVAIL_IDX);
+    vq->look_mask = UINT16_MAX;
+    vq->avail_flags = vq_part_at(&vq->avail, VIRTQ_AVAIL_FLAGS);
+    vq->used_event = vq_part_at(&vq->avail, VIRTQ_AVAIL_USED_EVENT(setup->size));
+    vq->used_idx = vq_part_at(&vq->used, VIRTQ_USED_IDX);
+    vq->used_flags = vq_part_at(&vq->used, VIRTQ_USED_FLAGS);
+    vq->avail_event = vq_part_at(&vq->used, VIRTQ_USED_AVAIL_EVENT(setup->size));
+    vq->park_at[0] = (u8 *)&vq->kick_parked;
+    vq->park_at[1] = vq->avail_event;
+    vq->next = vq->avail_seen = setup->first_idx;
+    vq->used_next = vq->used_shown = vq->irq_from = setup->first_idx;
+    vq->avail_driver = (struct virtq_part){.split = 0};
+    if (virtq_has_journal(vq) && setup->again_count > 0) {
+        take_again(vq, setup);
+    }
+    return ST_OK;
+}
+
+/** A split ring's size is a power of two; a packed one's need not be. [VIRTIO 2.7, 2.8.10.1] */
+static COLD bool size_is_good(const struct virtq_setup *setup)
+{
+    if (setup->packed) {
+        return setup->size > 0 && setup->size <= VQ_SIZE_MAX &&
+               VQ_POSITION_SLOT(setup->first_idx) < setup->size;
+    }
+    return is_pow2(setup->size) && setup->size <= VQ_SIZE_MAX;
+}
+
 COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct virtq_setup *setup)
 {
     enum status st;
 
     CHECK(vq->state == VQ_OFF && vq->pin_count == 0);
-    if (!is_pow2(setup->size) || setup->size > VQ_SIZE_MAX) {
-        vq_guest_error(vq, "the queue size is not a power of two in the range offered",
+    if (!size_is_good(setup)) {
+        vq_guest_error(vq, "the queue size is not one of those that the layout of the ring allows",
                        setup->size);
         return ST_INVAL;
     }
@@ -161,33 +199,18 @@ COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct vi
         return ST_AGAIN;
     }
     vq->gm = gm;
-    st = parts_map(vq, setup);
+    vq->journal = setup->journal;
+    st = setup->packed ? packed_start(vq, setup) : split_start(vq, setup);
     if (st != ST_OK) {
         parts_unmap(vq);
         return st;
     }
-    vq->mask = (u16)(setup->size - 1);
-    vq->quick_size = vq->desc_flat && setup->size >= 3 && vq->avail.base[0] == vq->avail.base[1] &&
-                             vq->used.base[0] == vq->used.base[1]
-                         ? setup->size
-                         : 0;
+    vq->packed = setup->packed;
+    vq->in_order = setup->in_order;
+    vq->plain = !setup->packed && !setup->in_order;
     vq->indirect = setup->indirect;
     vq->event_idx = setup->event_idx;
-    vq->avail_idx = part_at(&vq->avail, VIRTQ_AVAIL_IDX);
-    vq->avail_flags = part_at(&vq->avail, VIRTQ_AVAIL_FLAGS);
-    vq->used_event = part_at(&vq->avail, VIRTQ_AVAIL_USED_EVENT(setup->size));
-    vq->used_idx = part_at(&vq->used, VIRTQ_USED_IDX);
-    vq->used_flags = part_at(&vq->used, VIRTQ_USED_FLAGS);
-    vq->avail_event = part_at(&vq->used, VIRTQ_USED_AVAIL_EVENT(setup->size));
-    vq->park_at[0] = (u8 *)&vq->kick_parked;
-    vq->park_at[1] = vq->avail_event;
-    vq->next = vq->avail_seen = setup->first_idx;
-    vq->used_next = vq->used_shown = vq->irq_from = setup->first_idx;
-    vq->journal = setup->journal;
-    vq->avail_driver = (struct virtq_part){.split = 0};
-    if (virtq_has_journal(vq) && setup->again_count > 0) {
-        take_again(vq, setup);
-    }
+    order_start(vq, setup->packed ? 0 : setup->first_idx);
     vq->kicks_on = true;
     vq->complaints = 0;
     for (u32 i = 0; i < ARRAY_LEN(vq->busy); i++) {
@@ -210,21 +233,49 @@ COLD void virtq_reset(struct virtq *vq)
 static inline void stage(struct virtq *vq, u16 head, u32 written)
 {
     u32 offset = VIRTQ_USED_RING(vq->used_next & vq->mask);
-    u32 *element = (u32 *)(void *)part_at(&vq->used, offset);
+    u32 *element = (u32 *)(void *)vq_part_at(&vq->used, offset);
 
     element[0] = head;
     if (__builtin_expect(offset + sizeof(u32) != vq->used.split, 1)) {
         element[1] = written;
     } else {
-        *(u32 *)(void *)part_at(&vq->used, offset + sizeof(u32)) = written;
+        *(u32 *)(void *)vq_part_at(&vq->used, offset + sizeof(u32)) = written;
     }
     vq->used_next++;
 }
 
+COLD void vq_split_stage(struct virtq *vq, struct virtq_element element)
+{
+    stage(vq, element.id, element.written);
+    vq->used_next = (u16)(vq->used_next + element.span - 1);
+}
+
+/** Give back a chain of a split ring, the order-th one. */
+static COLD void give_back(struct virtq *vq, u16 order, u16 head, u32 written, bool whole)
+{
+    if (vq->in_order) {
+        order_return(vq, order, (struct virtq_element){written, head, 1}, whole);
+    } else {
+        stage(vq, head, written);
+    }
+}
+
+static COLD void push_other(struct virtq *vq, const struct vq_chain *chain, u32 written)
+{
+    if (vq->state != VQ_READY) {
+        vq->used_next++; /* counted, not written */
+    } else if (vq->packed) {
+        packed_push(vq, chain, written);
+    } else {
+        vq->busy[chain->head / 64] &= ~BIT64(chain->head % 64);
+        give_back(vq, chain->order, chain->head, written, written == chain->write_bytes);
+    }
+}
+
 static inline void push(struct virtq *vq, const struct vq_chain *chain, u32 written)
 {
-    if (__builtin_expect(vq->state != VQ_READY, 0)) {
-        vq->used_next++; /* counted, not written */
+    if (__builtin_expect(!vq->plain, 0)) {
+        push_other(vq, chain, written);
         return;
     }
     vq->busy[chain->head / 64] &= ~BIT64(chain->head % 64);
@@ -250,17 +301,22 @@ COLD void virtq_push_malformed(struct virtq *vq, const struct vq_chain *chain, c
 {
     virtq_push(vq, chain, 0);
     vq->dropped++;
-    complain(vq, why, chain->head);
+    vq_complain(vq, why, chain->head);
+}
+
+u16 virtq_position(const struct virtq *vq)
+{
+    return vq->packed ? VQ_POSITION(vq->pk.avail_slot, vq->pk.avail_wrap) : vq->next;
 }
 
 u16 virtq_avail_head(const struct virtq *vq, u16 idx)
 {
-    return load_u16(part_at(&vq->avail, VIRTQ_AVAIL_RING(idx & vq->mask)));
+    return load_u16(vq_part_at(&vq->avail, VIRTQ_AVAIL_RING(idx & vq->mask)));
 }
 
 u32 virtq_used_head(const struct virtq *vq, u16 idx)
 {
-    return load_u32(part_at(&vq->used, VIRTQ_USED_RING(idx & vq->mask)));
+    return load_u32(vq_part_at(&vq->used, VIRTQ_USED_RING(idx & vq->mask)));
 }
 
 static COLD void show_journalled(struct virtq *vq)
@@ -283,11 +339,9 @@ static COLD void take_journalled(struct virtq *vq, u16 idx)
     vq->journal->taking(vq->journal, vq, vq->next, idx);
 }
 
-bool virtq_publish(struct virtq *vq)
+/** Show what is staged in the used ring: there is something. */
+static inline void show(struct virtq *vq)
 {
-    if (vq->used_next == vq->used_shown || vq->state != VQ_READY) {
-        return false;
-    }
     vq->chains += (u16)(vq->used_next - vq->used_shown);
     if (virtq_has_journal(vq)) {
         show_journalled(vq);
@@ -296,6 +350,33 @@ bool virtq_publish(struct virtq *vq)
         store_release_u16(vq->used_idx, vq->used_shown);
     }
     vq->publishes++;
+}
+
+static COLD bool publish_other(struct virtq *vq)
+{
+    if (vq->state != VQ_READY) {
+        return false;
+    }
+    if (vq->packed) {
+        return packed_publish(vq);
+    }
+    order_close(vq);
+    if (vq->used_next == vq->used_shown) {
+        return false;
+    }
+    show(vq);
+    return true;
+}
+
+bool virtq_publish(struct virtq *vq)
+{
+    if (__builtin_expect(!vq->plain, 0)) {
+        return publish_other(vq);
+    }
+    if (vq->used_next == vq->used_shown) {
+        return false;
+    }
+    show(vq);
     return true;
 }
 
@@ -304,8 +385,13 @@ bool virtq_wants_irq(struct virtq *vq)
     u16 from = vq->irq_from;
     u16 shown = vq->used_shown;
 
-    if (vq->state != VQ_READY) {
-        return false;
+    if (__builtin_expect(!vq->plain, 0)) {
+        if (vq->state != VQ_READY) {
+            return false;
+        }
+        if (vq->packed) {
+            return packed_wants_irq(vq);
+        }
     }
     /* used.idx must be visible before we look whether the driver wants to hear of it: the driver
      * writes used_event, then looks at used.idx. One of the two sees the other. */
@@ -351,7 +437,9 @@ void virtq_kick_disable(struct virtq *vq)
         return;
     }
     vq->kicks_on = false;
-    if (vq->event_idx) {
+    if (vq->packed) {
+        packed_kicks(vq, false);
+    } else if (vq->event_idx) {
         kick_park(vq);
     } else {
         store_u16(vq->used_flags, VIRTQ_USED_F_NO_NOTIFY);
@@ -365,7 +453,9 @@ COLD bool virtq_kick_enable(struct virtq *vq)
     }
     vq->kicks_on = true;
     vq->kick_enables++;
-    if (vq->event_idx) {
+    if (vq->packed) {
+        packed_kicks(vq, true);
+    } else if (vq->event_idx) {
         store_u16(vq->avail_event, vq->next);
     } else {
         store_u16(vq->used_flags, 0);
@@ -381,10 +471,9 @@ COLD bool virtq_kick_enable(struct virtq *vq)
 /** The chain at next is malformed: give it back unused. */
 static COLD enum status vq_drop(struct virtq *vq, u16 head, const char *why, u64 value)
 {
-    vq->next++;
     vq->dropped++;
-    stage(vq, head, 0);
-    complain(vq, why, value);
+    give_back(vq, vq->next++, head, 0, false);
+    vq_complain(vq, why, value);
     return ST_PROTO;
 }
 
@@ -409,7 +498,7 @@ static enum status avail_look(struct virtq *vq)
 
 bool virtq_look(struct virtq *vq)
 {
-    return avail_look(vq) == ST_OK;
+    return avail_look(vq) == ST_OK || (vq->packed && virtq_waiting(vq));
 }
 
 /** The head at next: ST_OK, ST_AGAIN when nothing waits, ST_GUEST when the ring makes no sense. */
@@ -422,12 +511,12 @@ static inline enum status head_at_next(struct virtq *vq, u32 *head)
             return st;
         }
     }
-    *head = load_u16(part_at(&vq->avail, VIRTQ_AVAIL_RING(vq->next & vq->mask)));
+    *head = load_u16(vq_part_at(&vq->avail, VIRTQ_AVAIL_RING(vq->next & vq->mask)));
     if (*head > vq->mask) {
         return vq_break(vq, "a head is outside the descriptor table", *head);
     }
     if (vq->busy[*head / 64] >> (*head % 64) & 1) {
-        return vq_break(vq, "a head is offered again while its request is in flight", *head);
+        return vq_break(vq, "a buffer is offered again while its request is in flight", *head);
     }
     return ST_OK;
 }
@@ -482,14 +571,27 @@ static inline enum status walk_chain(struct virtq *vq, struct vq_chain *chain, u
         }
     }
     walk_finish(vq, chain, &w);
+    chain->desc_count = (u16)(vq->mask + 1u - w.left);
     return ST_OK;
 }
 
 __attribute__((noinline)) enum status virtq_pop(struct virtq *vq, struct vq_chain *chain)
 {
     u32 head = 0;
-    enum status st = head_at_next(vq, &head);
+    enum status st;
 
+    if (__builtin_expect(!vq->plain, 0)) {
+        if (vq->state != VQ_READY) {
+            return ST_GUEST;
+        }
+        if (order_is_full(vq)) {
+            return ST_FULL;
+        }
+        if (vq->packed) {
+            return packed_pop(vq, chain, ST_OK);
+        }
+    }
+    st = head_at_next(vq, &head);
     if (__builtin_expect(st != ST_OK, 0)) {
         return st;
     }
@@ -502,7 +604,7 @@ __attribute__((noinline)) enum status virtq_pop(struct virtq *vq, struct vq_chai
         return st == ST_AGAIN ? ST_FULL : vq_drop(vq, (u16)head, vq->walk.why, vq->walk.value);
     }
     vq->busy[head / 64] |= BIT64(head % 64);
-    vq->next++;
+    chain->order = vq->next++;
     return ST_OK;
 }
 
@@ -515,8 +617,13 @@ COLD void virtq_drop_next(struct virtq *vq)
 {
     u32 head = 0;
 
-    if (head_at_next(vq, &head) == ST_OK) {
-        vq_drop(vq, (u16)head, "a chain needs more of guest memory at once than can be mapped",
-                head);
+    if (vq->state != VQ_READY || order_is_full(vq)) {
+        return;
+    }
+    walk_malformed(vq, "a chain needs more of guest memory at once than can be mapped", vq->next);
+    if (vq->packed) {
+        packed_pop(vq, NULL, ST_PROTO);
+    } else if (head_at_next(vq, &head) == ST_OK) {
+        vq_drop(vq, (u16)head, vq->walk.why, head);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* virtq_layout.h - a split virtqueue as it lies in guest memory. [VIRTIO 2.7] */
+/* virtq_layout.h - virtqueues as they lie in guest memory. [VIRTIO 2.7, 2.8] */
 #pragma once
 
 #include "start/base/check.h"
@@ -49,3 +49,26 @@ STATIC_CHECK(sizeof(struct virtq_desc) == 16, "[VIRTIO 2.7.5]");
 STATIC_CHECK(offsetof(struct virtq_desc, len) == 8, "[VIRTIO 2.7.5]");
 STATIC_CHECK(offsetof(struct virtq_desc, flags) == 12, "[VIRTIO 2.7.5]");
 STATIC_CHECK(offsetof(struct virtq_desc, next) == 14, "[VIRTIO 2.7.5]");
+
+/*
+ * A packed ring [VIRTIO 2.8.13]: addr, then len, id and flags. A descriptor is available when AVAIL
+ * equals the wrap counter and USED does not, used when both do.
+ */
+#define VIRTQ_DESC_F_AVAIL 0x0080
+#define VIRTQ_DESC_F_USED  0x8000
+
+#define VIRTQ_PACKED_WORD     8 /* len, id and flags in one word */
+#define VIRTQ_PACKED_FLAGS_AT 14
+#define VIRTQ_PACKED_ID(w)    ((u16)((w) >> 32))
+#define VIRTQ_PACKED_FLAGS(w) ((u16)((w) >> 48))
+
+/* Event suppression [VIRTIO 2.8.14]: a position, then flags */
+#define VIRTQ_EVENT_ENABLE   0x0
+#define VIRTQ_EVENT_DISABLE  0x1
+#define VIRTQ_EVENT_DESC     0x2 /* at the descriptor that the position names */
+#define VIRTQ_EVENT_FLAGS(w) ((w) >> 16 & 0x3)
+#define VIRTQ_EVENT(flags)   ((u32)(flags) << 16)
+
+/* Alignment and size of the parts [VIRTIO 2.8.10.1]; the ring is as large as a descriptor table */
+#define VIRTQ_EVENT_ALIGN 4
+#define VIRTQ_EVENT_BYTES 4

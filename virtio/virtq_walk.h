@@ -106,5 +106,4 @@ static inline void walk_finish(struct virtq *vq, struct vq_chain *chain, struct 
     chain->write_bytes = w->bytes;
     chain->read_count = (u16)w->read_count;
     chain->write_count = (u16)(w->count - w->read_count);
-    chain->desc_count = (u16)(vq->mask + 1u - w->left);
 }

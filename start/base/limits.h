@@ -26,6 +26,7 @@
 #define VQ_CHAIN_MAX  (BLK_SEG_MAX + 2) /* descriptors of a block chain: header, data, status */
 #define VQ_SPAN_MAX   272 /* spans of one chain: a segment may cross pages that do not touch */
 #define REQUESTS_MAX  32  /* requests in flight over all queues of one poller */
+#define VQ_ORDER_MAX  32  /* requests in flight of a queue whose driver wants them back in order */
 #define SECTOR_BYTES  512 /* unit of every sector number [VIRTIO 5.2.4] */
 
 /* --- discard, write zeroes, secure erase ---------------------------------------------------- */
@@ -50,4 +51,5 @@
 #define LOG_LIMIT_PER_SECOND 2
 
 STATIC_CHECK(VQ_SPAN_MAX >= 2 * BLK_SEG_MAX + 4, "each data segment may straddle one page edge");
+STATIC_CHECK(VQ_ORDER_MAX >= REQUESTS_MAX, "no slot of ours waits for a queue's order");
 STATIC_CHECK(DEVICES_MAX >= 16 * 8, "16 guests with 8 disks each are promised");

@@ -4,7 +4,8 @@
 
 # The engine alone on a bare machine, with the image's flags and without anything of Xen. Its guest
 # memory is larger than -mcmodel=tiny allows.
-ARM_BENCH_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vdev.c virtio/vmmio.c \
+ARM_BENCH_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/virtq_packed.c \
+	virtio/virtq_order.c virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_quick.c virtio/vblk_rare.c virtio/vblk_device.c \
 	blk/bdev.c blk/ramdisk.c start/copy.S tests/bench/arm64/start.S tests/bench/arm64/bench_vblk.c
 ARM_BENCH_OBJS := $(patsubst %,$(B)/bench/%.o,$(ARM_BENCH_SRCS))

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * driver.h - the guest: a small virtio-mmio driver with one split ring in an arena. A device with
- * several queues has a driver for each.
+ * driver.h - the guest: a small virtio-mmio driver with one ring in an arena, split or packed. A
+ * device with several queues has a driver for each.
+ *
+ * A chain is made, offered and taken back with the same calls for both layouts: what names it is a
+ * head, or a buffer id. Under IN_ORDER a used element stands for all chains offered up to the one
+ * it names; they are taken one by one.
  *
  * It does what a driver does (negotiate, program the queue, offer chains, take used ones, decide
  * about kicks), and lets a test do each step wrongly: every word of the ring is one call away.
@@ -42,6 +46,14 @@ enum {
     REG_CONFIG = 0x100,
 };
 
+/** What a driver remembers of a chain that it made. */
+struct driver_chain {
+    u16 slot, slots; /* packed: where it lies */
+    u16 flags;       /* packed: of its first descriptor, not yet written */
+    bool used;       /* packed: the id is taken */
+    u32 write_bytes;
+};
+
 struct driver {
     struct arena *arena;
     struct vmmio *mmio;
@@ -54,6 +66,15 @@ struct driver {
     u16 used_idx;          /* up to where used elements were taken */
     u16 desc_next;         /* next descriptor to use, wraps */
     u32 irqs;              /* edges seen; count through driver_irq() */
+    bool packed;
+    u16 slot, used_slot; /* packed: the next one to write, and to find used; with their wraps */
+    bool wrap, used_wrap;
+    u16 ids; /* packed: the last id given */
+    struct driver_chain chain[VQ_SIZE_MAX];
+    u16 order[VQ_SIZE_MAX]; /* offered and not taken, oldest first, by order_first modulo size */
+    u32 order_first, order_count;
+    u32 batch; /* IN_ORDER: chains that the last used element stands for, not taken yet */
+    u32 batch_written;
 };
 
 /** One descriptor's worth of a request. */
@@ -80,7 +101,9 @@ u64 driver_alloc(struct driver *drv, u64 bytes, u64 align);
 
 /** Reset to FEATURES_OK with what is offered of wanted. Returns whether FEATURES_OK stuck. */
 bool driver_negotiate(struct driver *drv, u64 wanted);
-/** Place a ring of size at drv->desc, avail, used (0: allocate) and make it ready; QueueReady. */
+/** Place a ring of size, all zero, at drv->desc, avail, used (0: allocate), packed or not. */
+void driver_ring(struct driver *drv, u32 size);
+/** The same, of the layout that was negotiated, and make it ready; QueueReady. */
 bool driver_queue(struct driver *drv, u32 size);
 /** A driver for one more queue of the same device, with guest memory of its own from free on. */
 void driver_more(struct driver *more, const struct driver *drv, u32 queue, u64 free);
@@ -91,7 +114,14 @@ void driver_desc(struct driver *drv, u16 index, u64 addr, u32 bytes, u16 flags, 
 /** A descriptor of an indirect table at table. */
 void driver_desc_at(struct driver *drv, u64 table, u16 index, u64 addr, u32 bytes, u16 flags,
                     u16 next);
-/** Pieces as a chain in the ring's table; returns its head. */
+/** Packed: write a descriptor into the ring as it is. */
+void driver_slot(struct driver *drv, u16 slot, u64 addr, u32 bytes, u16 id, u16 flags);
+/** Packed: the flags that make a descriptor available, or used, in the lap of wrap. */
+u16 driver_available(bool wrap);
+u16 driver_used(bool wrap);
+/** Packed: the driver area, as one word. */
+void driver_event(struct driver *drv, u16 position, u16 flags);
+/** Pieces as a chain in the ring's table; returns its head. Packed: in the ring, its id. */
 u16 driver_chain(struct driver *drv, const struct driver_piece *piece, u32 count);
 /** The same through an indirect table. */
 u16 driver_chain_indirect(struct driver *drv, const struct driver_piece *piece, u32 count);
@@ -101,7 +131,7 @@ void driver_kick(struct driver *drv);
 /** Take a used element. */
 bool driver_take(struct driver *drv, u32 *id, u32 *written);
 u16 driver_used_idx(struct driver *drv);
-/** EVENT_IDX: ask for an interrupt when used.idx passes index. */
+/** EVENT_IDX: ask for an interrupt when used.idx passes index. Split. */
 void driver_used_event(struct driver *drv, u16 index);
 
 /** Allocate header, data and status (0xff) and fill the header. */

@@ -60,7 +60,7 @@ static void ring_stop(struct vu_session *s, u32 index)
         return;
     }
     drain(s);
-    ring->base = vq->next;
+    ring->base = virtq_position(vq);
     virtq_reset(vq);
     vu_inflight_stop(&ring->log);
     ring->running = false;
