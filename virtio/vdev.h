@@ -51,7 +51,7 @@ struct vdev_ops {
 typedef void (*vdev_raise_fn)(void *ctx, u32 cause, u16 queue);
 
 struct vdev_queue {
-    struct virtq vq;
+    _Alignas(16) struct virtq vq; /* an array of these is indexed with shifts */
     u32 size_max;
     struct virtq_setup setup; /* as the driver programs it; frozen while ready */
     bool again;   /* it was reset by itself: its registers are open though the device is live */

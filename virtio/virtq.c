@@ -380,19 +380,12 @@ bool virtq_publish(struct virtq *vq)
     return true;
 }
 
-bool virtq_wants_irq(struct virtq *vq)
+/** virtq_wants_irq() of a split ring. */
+static inline bool split_wants_irq(struct virtq *vq)
 {
     u16 from = vq->irq_from;
     u16 shown = vq->used_shown;
 
-    if (__builtin_expect(!vq->plain, 0)) {
-        if (vq->state != VQ_READY) {
-            return false;
-        }
-        if (vq->packed) {
-            return packed_wants_irq(vq);
-        }
-    }
     /* used.idx must be visible before we look whether the driver wants to hear of it: the driver
      * writes used_event, then looks at used.idx. One of the two sees the other. */
     full_barrier();
@@ -402,6 +395,19 @@ bool virtq_wants_irq(struct virtq *vq)
     }
     /* used_event lies in [from, shown): an entry was written at the index it names. */
     return (u16)(load_u16(vq->used_event) - from) < (u16)(shown - from);
+}
+
+static COLD bool wants_irq_other(struct virtq *vq)
+{
+    if (vq->state != VQ_READY) {
+        return false;
+    }
+    return vq->packed ? packed_wants_irq(vq) : split_wants_irq(vq);
+}
+
+bool virtq_wants_irq(struct virtq *vq)
+{
+    return __builtin_expect(vq->plain, 1) ? split_wants_irq(vq) : wants_irq_other(vq);
 }
 
 /* --- kicks ------------------------------------------------------------------------------------ */

@@ -229,9 +229,7 @@ struct virtq {
     u8 *avail_event, *used_flags;
     u8 *park_at[2]; /* where the parked index is stored when it stays: here; when it moves: there */
     u64 busy[VQ_SIZE_MAX / 64]; /* heads or ids in flight */
-    struct virtq_packed pk;
-    struct virtq_order order;
-    struct span pin[6]; /* holds the parts in place */
+    struct span pin[6];         /* holds the parts in place */
     u32 pin_count;
     const char *name; /* for messages */
     struct log_limit limit;
@@ -241,6 +239,9 @@ struct virtq {
     u64 breaks;       /* times the queue became VQ_BROKEN */
     u64 publishes;    /* stores of used.idx */
     u64 kick_enables; /* times kicks were asked for */
+    /* far from what every request touches */
+    struct virtq_packed pk;
+    struct virtq_order order;
 };
 
 /** name is for messages and stays valid. */

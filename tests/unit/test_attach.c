@@ -217,7 +217,7 @@ static u32 counted_poll(struct vdev *dev, u32 budget)
 
     (void)budget;
     counted.turns++;
-    vq->next = load_u16(vq->avail_idx);
+    vq->next = load_u16(vq->look_at);
     vq->used_next = (u16)(vq->next - counted.keep);
     return 1;
 }
@@ -243,7 +243,8 @@ static void a_device_has_turns_while_it_has_chains_or_requests_in_flight(void **
     device = handle;
     assert_int_equal(attach.watch.count, device->vdev->queue_count);
     device->vdev->ops = &ops;
-    device->vdev->queue[0].vq.avail_idx = avail_idx;
+    device->vdev->queue[0].vq.look_at = avail_idx;
+    device->vdev->queue[0].vq.look_mask = UINT16_MAX;
     assert_int_equal(turns_of(3), 0);
     avail_idx[0] = 1;
     counted.keep = 1;

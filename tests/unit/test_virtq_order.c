@@ -26,8 +26,11 @@ static bool packed;
 
 static void ring(u32 size)
 {
-    struct virtq_setup setup = {
-        .size = size, .packed = packed, .in_order = true, .first_idx = VQ_FIRST(packed)};
+    struct virtq_setup setup = {.size = size,
+                                .packed = packed,
+                                .in_order = true,
+                                .indirect = true,
+                                .first_idx = VQ_FIRST(packed)};
 
     virtq_reset(&vq);
     drv.packed = packed;
@@ -92,7 +95,7 @@ static void expect_none(void)
     assert_false(driver_take(&drv, &got, &bytes));
 }
 
-/* Every order in which four requests can complete. */
+/* D-6.2-02: every order in which four requests can complete. */
 static void buffers_come_back_in_the_order_they_were_offered_in(void **state)
 {
     (void)state;
@@ -168,6 +171,36 @@ static void a_buffer_that_was_not_used_completely_is_not_skipped(void **state)
             expect(id[i], written[i]);
         }
     }
+}
+
+/* R-24, G-2.7.5.2-02, G-2.7.5.3.1-05: a driver that promised to lay out its chains in sequence, and
+ * does not, in the table of the ring and in an indirect one: we follow next, as ever. */
+static void chains_that_are_out_of_sequence_are_followed(void **state)
+{
+    u64 table = DATA + 0x100;
+
+    (void)state;
+    if (packed) {
+        return; /* a packed chain has no next */
+    }
+    driver_desc(&drv, 5, DATA, 1, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 2);
+    driver_desc(&drv, 2, DATA, 2, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 7);
+    driver_desc(&drv, 7, DATA, 3, VIRTQ_DESC_F_WRITE, 0);
+    driver_desc(&drv, 0, table, 48, VIRTQ_DESC_F_INDIRECT, 0);
+    driver_desc_at(&drv, table, 0, DATA, 1, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 2);
+    driver_desc_at(&drv, table, 2, DATA, 2, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 1);
+    driver_desc_at(&drv, table, 1, DATA, 3, VIRTQ_DESC_F_WRITE, 0);
+    driver_offer(&drv, 5);
+    driver_offer(&drv, 0);
+    for (u32 i = 0; i < 2; i++) {
+        assert_int_equal(virtq_pop(&vq, &chain[i]), ST_OK);
+        assert_int_equal(chain[i].write_bytes, 6);
+    }
+    virtq_push(&vq, &chain[1], 5);
+    virtq_push(&vq, &chain[0], 5);
+    virtq_publish(&vq);
+    expect(5, 5);
+    expect(0, 5);
 }
 
 /* A malformed chain takes its turn like any other. */
@@ -258,6 +291,7 @@ int main(void)
         TEST(buffers_come_back_in_the_order_they_were_offered_in),
         TEST(a_batch_is_returned_with_one_element),
         TEST(a_buffer_that_was_not_used_completely_is_not_skipped),
+        TEST(chains_that_are_out_of_sequence_are_followed),
         TEST(a_malformed_chain_waits_for_its_turn),
         TEST(no_more_are_taken_than_can_wait),
         TEST(a_reset_forgets_what_waits_for_its_turn),

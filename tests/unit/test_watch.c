@@ -26,7 +26,8 @@ static int fresh(void **state)
                                                .queue_size_max = 4});
         for (u32 q = 0; q <= d; q++) {
             store_u16(avail_idx[d][q], 0);
-            dev[d].queue[q].vq.avail_idx = avail_idx[d][q];
+            dev[d].queue[q].vq.look_at = avail_idx[d][q];
+            dev[d].queue[q].vq.look_mask = UINT16_MAX;
         }
         watch_add(&watch, &dev[d]);
     }
