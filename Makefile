@@ -304,4 +304,5 @@ clean: ## remove what was built; downloads and Xen under build/testbed stay
 
 include tests/fuzz/fuzz.mk tools/vhost-user/vhost-user.mk tests/cov.mk tests/bench/bench.mk
 
--include $(shell find $(wildcard $(B)/arm $(B)/host $(B)/host-fast $(B)/check $(B)/bench) /dev/null -name '*.d')
+-include $(shell find $(wildcard $(addprefix $(B)/,arm host host-fast check bench)) /dev/null \
+	-name '*.d')

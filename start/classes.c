@@ -22,12 +22,15 @@ static enum status block_open(struct attach *attach, struct device *device,
 {
     char who[24];
     enum status st;
+    u64 rings;
 
     (void)snprintf(who, sizeof(who), "dom%u/%u", request->domid, request->devid);
     st = disk_open_said(attach->disks, who, request->target, &device->write, &device->disk);
     if (st != ST_OK) {
         return st;
     }
+    rings = (device->disk->packed ? BIT64(VIRTIO_F_RING_PACKED) : 0) |
+            (device->disk->in_order ? BIT64(VIRTIO_F_IN_ORDER) : 0);
     device_name(device, request, device->disk->name);
     vblk_init(&device->blk, &(struct vblk_init){
                                 .bdev = &device->disk->ram.bdev,
@@ -37,6 +40,7 @@ static enum status block_open(struct attach *attach, struct device *device,
                                 .id = device->disk->name,
                                 .read_only = !device->write,
                                 .queues = device->disk->queues,
+                                .rings = rings,
                             });
     device->vdev = &device->blk.vdev;
     return ST_OK;

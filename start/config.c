@@ -165,6 +165,10 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
 
     if (word_is(option, "ro")) {
         disk->read_only = true;
+    } else if (word_is(option, "packed")) {
+        disk->packed = true;
+    } else if (word_is(option, "in-order")) {
+        disk->in_order = true;
     } else if (word_is(option, "initrd")) {
         *initrd = true;
     } else if (word_cut_key(&value, "size")) {
@@ -182,7 +186,10 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
             return refuse(why, "offset= takes a multiple of 512, not", value);
         }
     } else {
-        return refuse(why, "disk= knows initrd, offset=, size=, max=, queues= and ro, not", option);
+        return refuse(why,
+                      "disk= knows initrd, offset=, size=, max=, queues=, packed, in-order and ro, "
+                      "not",
+                      option);
     }
     return ST_OK;
 }

@@ -2,12 +2,14 @@
 /*
  * config.h - what the bootargs say.                                              plane: control
  *
- *   disk=NAME[,initrd][,offset=N][,size=N][,max=N][,queues=N][,ro]
+ *   disk=NAME[,initrd][,offset=N][,size=N][,max=N][,queues=N][,packed][,in-order][,ro]
  *                                  a disk, as often as needed (DISKS_MAX)
  *        without size=, or with initrd: a piece of the domain's initrd (the whole by default)
  *        with size= and no initrd:      zeroes
  *        max=     zeroes only: memory is reserved so that `resize` may grow the disk up to this
  *        queues=  virtqueues that a guest may use at once, 1 to VQ_PER_DEVICE; 1 by default
+ *        packed   the layout of the rings that is offered; without it only the split one is
+ *        in-order requests may be returned in the order they came in, for drivers that like that
  *   spin_us=N | spin_us=forever    poll this long without work before sleeping
  *   log=error|warn|info|debug
  *   seed=HEX | seed=weak           64 hex digits of randomness for entropy devices, or leave to
@@ -32,6 +34,7 @@ struct config_disk {
     u64 bytes;     /* 0: up to the end of the initrd */
     u64 bytes_max; /* the disk may grow to; not below bytes unless that is 0 */
     u16 queues;
+    bool packed, in_order; /* the features of the rings that are offered */
     bool read_only;
 };
 

@@ -97,6 +97,8 @@ static enum status disk_make(struct disks *disks, const struct config_disk *want
     memcpy(disk->name, want->name, sizeof(disk->name));
     disk->source = want->source;
     disk->queues = want->queues;
+    disk->packed = want->packed;
+    disk->in_order = want->in_order;
     ramdisk_init(&disk->ram, disk->name, (void *)(uintptr_t)place.base, place.bytes,
                  want->read_only);
     if (want->source == DISK_ZEROES) {

@@ -16,7 +16,8 @@ struct disk {
     char name[DISK_NAME_MAX];
     struct ramdisk ram;
     enum disk_source source;
-    u16 queues; /* that a guest may use at once */
+    u16 queues;            /* that a guest may use at once */
+    bool packed, in_order; /* the features of their rings that are offered */
     u32 readers;
     bool writer;
 };

@@ -94,6 +94,7 @@ struct vblk_init {
     const char *id;   /* GET_ID's answer, cut to VBLK_ID_BYTES */
     bool read_only;   /* also when the medium is not */
     u16 queues;       /* 1..VQ_PER_DEVICE; 0 means 1 */
+    u64 rings;        /* VIRTIO_F_RING_PACKED and VIRTIO_F_IN_ORDER: those that are offered */
     u16 ranges_max;   /* of one discard and its like: 1..BLK_RANGES_MAX; 0 means all of them */
 };
 

@@ -156,9 +156,9 @@ static void config_fill(struct vblk *vb, u16 queues)
     }
 }
 
-static u64 features_offered(const struct vblk *vb, u16 queues)
+static u64 features_offered(const struct vblk *vb, u16 queues, u64 rings)
 {
-    u64 features = BIT64(VIRTIO_BLK_F_SIZE_MAX) | BIT64(VIRTIO_BLK_F_SEG_MAX) |
+    u64 features = rings | BIT64(VIRTIO_BLK_F_SIZE_MAX) | BIT64(VIRTIO_BLK_F_SEG_MAX) |
                    BIT64(VIRTIO_BLK_F_BLK_SIZE) | BIT64(VIRTIO_BLK_F_FLUSH) |
                    BIT64(VIRTIO_BLK_F_TOPOLOGY) | BIT64(VIRTIO_F_INDIRECT_DESC) |
                    BIT64(VIRTIO_F_EVENT_IDX);
@@ -187,6 +187,7 @@ void vblk_init(struct vblk *vb, const struct vblk_init *init)
         .ranges_max = init->ranges_max ? init->ranges_max : BLK_RANGES_MAX,
     };
     CHECK(vb->ranges_max <= BLK_RANGES_MAX);
+    CHECK((init->rings & ~(BIT64(VIRTIO_F_RING_PACKED) | BIT64(VIRTIO_F_IN_ORDER))) == 0);
     blk_done_init(&vb->done);
     for (u32 i = 0; i < VBLK_ID_BYTES && init->id[i] != '\0'; i++) {
         vb->id[i] = init->id[i];
@@ -196,7 +197,7 @@ void vblk_init(struct vblk *vb, const struct vblk_init *init)
                              .ops = &vblk_ops,
                              .name = init->name,
                              .device_id = VIRTIO_ID_BLOCK,
-                             .offered = features_offered(vb, queues),
+                             .offered = features_offered(vb, queues, init->rings),
                              .gm = init->gm,
                              .config = &vb->config,
                              .config_bytes = sizeof(vb->config),

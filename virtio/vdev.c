@@ -241,6 +241,9 @@ void vdev_queue_ready_write(struct vdev *dev, u32 queue, u32 value)
     }
     setup->indirect = vdev_has(dev, VIRTIO_F_INDIRECT_DESC);
     setup->event_idx = vdev_has(dev, VIRTIO_F_EVENT_IDX);
+    setup->packed = vdev_has(dev, VIRTIO_F_RING_PACKED);
+    setup->in_order = vdev_has(dev, VIRTIO_F_IN_ORDER);
+    setup->first_idx = VQ_FIRST(setup->packed);
     /* A refusal has been logged, and QueueReady keeps reading 0. */
     if (virtq_enable(&dev->queue[queue].vq, dev->gm, setup) == ST_OK) {
         dev->queue[queue].again = false;

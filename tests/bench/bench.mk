@@ -57,4 +57,5 @@ bench: $(addprefix $(B)/host/,caisson-vhost-user vhost-client hop) \
 	$(Q)! pkg-config --exists libdpdk || $(MAKE) --no-print-directory $(B)/host/peer-dpdk
 	$(Q)$(PYTHON) tests/bench/bench.py
 
--include $(ARM_BENCH_OBJS:.o=.d) $(B)/bench/no-copy.d $(patsubst %,$(B)/host-fast/%.d,$(CLIENT_SRCS))
+-include $(ARM_BENCH_OBJS:.o=.d) $(B)/bench/no-copy.d
+-include $(patsubst %,$(B)/host-fast/%.d,$(CLIENT_SRCS))

@@ -6,6 +6,8 @@
 
 #define BENCH_TURNS 10000
 
+u64 bench_rings;
+
 void bench_init(struct bench *b, const struct bench_setup *setup)
 {
     u32 windows = setup->windows ? setup->windows : setup->queues > 4 ? setup->queues : 4;
@@ -39,6 +41,7 @@ void bench_init(struct bench *b, const struct bench_setup *setup)
                           .id = BENCH_ID,
                           .read_only = setup->read_only,
                           .queues = setup->queues,
+                          .rings = setup->rings | bench_rings,
                       });
     vmmio_init(&b->mmio, &b->vb.vdev, driver_irq, &b->drv);
     driver_init(&b->drv, &b->arena, &b->mmio);

@@ -21,6 +21,7 @@ struct bench_setup {
     bool write_cache;
     bool lifetime;           /* the medium tells how worn it is */
     u16 queues;              /* 0: 1 */
+    u64 rings;               /* offered on top of bench_rings */
     u32 erase_align_sectors; /* 0: 1 */
     u32 logical_block_bytes; /* 0: 512 */
     u32 windows;             /* 0: 4, or one for each queue */
@@ -39,6 +40,9 @@ struct bench {
     u8 disk[BENCH_DISK_SECTORS * SECTOR_BYTES];
     u8 pristine[BENCH_DISK_SECTORS * SECTOR_BYTES]; /* what disk was at the start */
 };
+
+/** VIRTIO_F_RING_PACKED and VIRTIO_F_IN_ORDER: what every bench of this program offers. */
+extern u64 bench_rings;
 
 /** Everything up to DRIVER_OK, over a disk with a known pattern. */
 void bench_init(struct bench *b, const struct bench_setup *setup);

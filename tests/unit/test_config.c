@@ -65,6 +65,11 @@ static void a_disk_says_how_far_it_may_grow_and_how_many_queues_it_has(void **st
     assert_int_equal(cfg.disk[1].queues, 1);
     assert_int_equal(cfg.disk[2].source, DISK_INITRD);
     assert_int_equal(cfg.disk[2].queues, 2);
+    assert_false(cfg.disk[0].packed || cfg.disk[0].in_order);
+    assert_int_equal(config_parse("disk=a,packed disk=b,in-order,packed", &cfg, why), ST_OK);
+    assert_true(cfg.disk[0].packed && !cfg.disk[0].in_order);
+    assert_true(cfg.disk[1].packed && cfg.disk[1].in_order);
+    expect_refused("disk=a,packed=on", "packed, in-order");
     expect_refused("disk=a,size=1M,queues=0", "1 to 8");
     expect_refused("disk=a,size=1M,queues=9", "1 to 8");
     expect_refused("disk=a,size=1M,queues=", "1 to 8");
