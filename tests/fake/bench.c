@@ -147,3 +147,24 @@ bool bench_serves(struct bench *b)
     arena_read(&b->arena, blk.data, data, sizeof(data));
     return memcmp(data, b->disk + 77 * 512, sizeof(data)) == 0;
 }
+
+int bench_layout_split(void **state)
+{
+    (void)state;
+    bench_rings = 0;
+    return 0;
+}
+
+int bench_layout_packed(void **state)
+{
+    (void)state;
+    bench_rings = BIT64(VIRTIO_F_RING_PACKED);
+    return 0;
+}
+
+int bench_layout_packed_order(void **state)
+{
+    (void)state;
+    bench_rings = BIT64(VIRTIO_F_RING_PACKED) | BIT64(VIRTIO_F_IN_ORDER);
+    return 0;
+}

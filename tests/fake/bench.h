@@ -66,3 +66,17 @@ u8 bench_run_on(struct bench *b, struct driver *drv, const struct driver_blk *bl
 u8 bench_run_head(struct bench *b, u16 head, const struct driver_blk *blk, u32 *written);
 /** A read of sector that must succeed with the right data: the device still serves. */
 bool bench_serves(struct bench *b);
+
+/**
+ * Run a group of tests for each layout of the rings: split, packed, and packed with buffers
+ * returned in order. Needs cmocka.h. Its value is main()'s.
+ */
+#define BENCH_RUN_LAYOUTS(tests)                                               \
+    (cmocka_run_group_tests_name("split", tests, bench_layout_split, NULL) +   \
+     cmocka_run_group_tests_name("packed", tests, bench_layout_packed, NULL) + \
+     cmocka_run_group_tests_name("in order", tests, bench_layout_packed_order, NULL))
+
+/** For cmocka: what all benches offer from now on. */
+int bench_layout_split(void **state);
+int bench_layout_packed(void **state);
+int bench_layout_packed_order(void **state);

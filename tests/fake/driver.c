@@ -343,11 +343,6 @@ void driver_kick(struct driver *drv)
     driver_set(drv, REG_QUEUE_NOTIFY, drv->queue);
 }
 
-u16 driver_used_idx(struct driver *drv)
-{
-    return load_acquire_u16(arena_byte(drv->arena, drv->used + VIRTQ_USED_IDX));
-}
-
 /** The next used element, whatever it stands for. */
 static bool element(struct driver *drv, u32 *id, u32 *written)
 {
@@ -371,9 +366,8 @@ static void chain_back(struct driver *drv, u32 id)
         CHECK(id < drv->size && drv->chain[id].used);
         packed_forward(drv, &drv->used_slot, &drv->used_wrap, drv->chain[id].slots);
         drv->chain[id].used = false;
-    } else {
-        drv->used_idx++;
     }
+    drv->used_idx++;
 }
 
 /** IN_ORDER: how many chains it stands for that the element names id. */
@@ -385,6 +379,37 @@ static u32 batch_of(const struct driver *drv, u32 id)
         }
     }
     panic("driver: a chain is returned that was not offered");
+}
+
+/** Packed: how many chains are back and not taken. */
+static u32 packed_waiting(struct driver *drv)
+{
+    struct driver ahead = *drv;
+    u32 count = drv->batch, id, written;
+
+    while (packed_element(&ahead, &id, &written) && id < drv->size) {
+        u32 batch = drv->features >> VIRTIO_F_IN_ORDER & 1 ? batch_of(&ahead, id) : 1;
+        u32 slots = 0;
+
+        for (u32 i = 0; i < batch; i++) {
+            u32 one = batch > 1 ? ahead.order[(ahead.order_first + i) % VQ_SIZE_MAX] : id;
+
+            slots += ahead.chain[one].slots;
+        }
+        ahead.order_first += batch;
+        ahead.order_count -= batch;
+        packed_forward(&ahead, &ahead.used_slot, &ahead.used_wrap, slots);
+        count += batch;
+    }
+    return count;
+}
+
+u16 driver_used_idx(struct driver *drv)
+{
+    if (drv->packed) {
+        return (u16)(drv->used_idx + packed_waiting(drv));
+    }
+    return load_acquire_u16(arena_byte(drv->arena, drv->used + VIRTQ_USED_IDX));
 }
 
 bool driver_take(struct driver *drv, u32 *id, u32 *written)

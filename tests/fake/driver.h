@@ -130,6 +130,7 @@ bool driver_offer(struct driver *drv, u16 head);
 void driver_kick(struct driver *drv);
 /** Take a used element. */
 bool driver_take(struct driver *drv, u32 *id, u32 *written);
+/** Chains that came back since the ring was made, whether they were taken or not. */
 u16 driver_used_idx(struct driver *drv);
 /** EVENT_IDX: ask for an interrupt when used.idx passes index. Split. */
 void driver_used_event(struct driver *drv, u16 index);

@@ -202,5 +202,5 @@ int main(void)
         VBLK_TEST(a_disk_that_shrinks_refuses_what_comes_after),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return BENCH_RUN_LAYOUTS(tests);
 }

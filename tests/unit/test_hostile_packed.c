@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "start/base/arith.h"
+#include "tests/fake/changing.h"
 #include "tests/fake/rig_packed.h"
 
 /** The chain id, which is offered, comes back unused, and the ring goes on with a good one. */
@@ -399,6 +400,70 @@ static void a_chain_without_a_kick_is_found(void **state)
     }
 }
 
+/* P-11: every word of the ring and of a table changes as soon as it was read: a chain is what it
+ * was then, all of it. */
+static void a_chain_is_what_it_was_when_it_was_read(void **state)
+{
+    const struct driver_piece piece[] = {
+        {RIG_DATA, 16, false}, {RIG_DATA + 64, 8, true}, {RIG_DATA + 128, 1, true}};
+
+    (void)state;
+    for (u32 mode = 0; mode < 4 * CHANGING_HOW_COUNT; mode++) {
+        struct changing changing = {.arena = &rig_arena, .how = mode / 4};
+        bool table = (mode & 1) != 0, evict = (mode & 2) != 0;
+        u16 id;
+
+        rig_packed_ring(5, true);
+        rig_drv.free = RIG_DATA + 0x4000;
+        id = table ? driver_chain_indirect(&rig_drv, piece, 3) : driver_chain(&rig_drv, piece, 3);
+        driver_offer(&rig_drv, id);
+        rig_arena.evict = evict && !table;
+        changing_add(rig_drv.desc, VIRTQ_DESC_BYTES(5), 8);
+        changing_add(RIG_DATA + 0x4000, 48, 8); /* the table, if there is one */
+        changing_start(&changing);
+        assert_int_equal(virtq_pop(&rig_vq, &rig_chain), ST_OK);
+        virtq_push(&rig_vq, &rig_chain, 9);
+        changing_stop();
+        rig_arena.evict = false;
+        assert_true((changing.changes > 0) == (changing.how != CHANGING_KEEPS));
+        assert_int_equal(rig_chain.head, id);
+        assert_int_equal(rig_chain.read_bytes, 16);
+        assert_int_equal(rig_chain.write_bytes, 9);
+        assert_int_equal(rig_chain.slots, table ? 1 : 3);
+        rig_packed_expect(id, 9);
+    }
+}
+
+/* P-11: the flags by which a chain is seen change before it is taken. Whatever that means, only the
+ * driver is hurt. */
+static void flags_that_change_before_a_chain_is_taken_hurt_the_driver_only(void **state)
+{
+    (void)state;
+    for (u32 mode = 0; mode < 8 * CHANGING_HOW_COUNT; mode++) {
+        struct changing changing = {.arena = &rig_arena, .how = mode / 8};
+        enum status st;
+
+        rig_packed_ring(5, true);
+        for (u32 i = 0; i < mode % 8; i++) {
+            rig_packed_serve(1); /* in either lap */
+        }
+        rig_packed_offer(2);
+        changing_add(rig_drv.desc, VIRTQ_DESC_BYTES(5), 8);
+        changing_start(&changing);
+        (void)virtq_look(&rig_vq);
+        st = virtq_pop(&rig_vq, &rig_chain);
+        changing_stop();
+        assert_true(st == ST_OK || st == ST_PROTO || st == ST_AGAIN || st == ST_GUEST);
+        assert_true((st == ST_GUEST) == (rig_vq.state == VQ_BROKEN));
+        if (st == ST_OK) {
+            virtq_push(&rig_vq, &rig_chain, 0);
+        }
+        assert_int_equal(virtq_in_flight(&rig_vq), 0);
+        rig_packed_ring(5, true);
+        rig_packed_serve(5);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_packed_fresh, rig_packed_done)
 
 int main(void)
@@ -422,6 +487,8 @@ int main(void)
         TEST(a_chain_that_is_changed_in_flight_comes_back_as_it_was),
         TEST(flags_that_come_before_the_rest_make_a_chain_of_what_is_there),
         TEST(a_chain_without_a_kick_is_found),
+        TEST(a_chain_is_what_it_was_when_it_was_read),
+        TEST(flags_that_change_before_a_chain_is_taken_hurt_the_driver_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

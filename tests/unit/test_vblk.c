@@ -342,5 +342,5 @@ int main(void)
         VBLK_TEST(what_a_medium_cannot_do_is_unsupported),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return BENCH_RUN_LAYOUTS(tests);
 }

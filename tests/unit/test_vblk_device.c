@@ -461,5 +461,5 @@ int main(void)
         VBLK_TEST(a_shutdown_waits_for_the_medium_and_leaves_the_guest_alone),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return BENCH_RUN_LAYOUTS(tests);
 }

@@ -377,5 +377,5 @@ int main(void)
         VBLK_TEST(buffers_over_the_ring_or_each_other_are_the_guests_business),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return BENCH_RUN_LAYOUTS(tests);
 }

@@ -633,5 +633,5 @@ int main(void)
         VBLK_TEST(in_write_through_mode_ranges_are_flushed_too),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return BENCH_RUN_LAYOUTS(tests);
 }

@@ -312,6 +312,34 @@ static void without_notification_data_a_kick_is_a_number(void **state)
     assert_int_equal(b.vb.vdev.kicks, 1);
 }
 
+/* G-2.8.16-03: the position in a kick for a packed ring may be any: it is not looked at. The ring
+ * itself may have any size up to the one offered. */
+static void a_packed_queue_of_any_size_is_kicked_with_any_position(void **state)
+{
+    static const u32 positions[] = {0, 1, 0x7fff, 0x8000, 0xffff};
+    static const u32 sizes[] = {3, 7, 100, 255, 256};
+
+    (void)state;
+    bench_done(&b);
+    bench_init(&b, &(struct bench_setup){.rings = BIT64(VIRTIO_F_RING_PACKED)});
+    for (u32 s = 0; s < ARRAY_LEN(sizes); s++) {
+        b.drv.desc = b.drv.avail = b.drv.used = 0;
+        bench_start(&b, UINT64_MAX, sizes[s]);
+        assert_true(b.drv.packed);
+        for (u32 i = 0; i < ARRAY_LEN(positions); i++) {
+            u64 kicks = b.vb.vdev.kicks;
+
+            driver_set(&b.drv, REG_QUEUE_NOTIFY, positions[i] << 16);
+            assert_int_equal(b.vb.vdev.kicks, kicks + 1);
+            assert_true(bench_serves(&b));
+        }
+    }
+    b.drv.desc = b.drv.avail = b.drv.used = 0;
+    assert_true(driver_negotiate(&b.drv, UINT64_MAX));
+    assert_false(driver_queue(&b.drv, 257));
+    assert_false(driver_queue(&b.drv, 0));
+}
+
 /*
  * One queue starts over while the device is live: D-2.6.1.1.1-02, D-2.6.1.2.1-01, D-4.2.2.1-08,
  * -09, -10, -12. L-06, G-2.6.1.2.2-01: made ready without being set up it stays off.
@@ -585,6 +613,7 @@ int main(void)
         TEST(queue_registers_are_frozen_when_they_must_be),
         TEST(a_kick_is_only_a_hint),
         TEST(without_notification_data_a_kick_is_a_number),
+        TEST(a_packed_queue_of_any_size_is_kicked_with_any_position),
         TEST(a_queue_is_reset_and_set_up_again_while_live),
         TEST(a_queue_reset_waits_for_what_is_in_flight),
         TEST(a_queue_reset_that_was_not_negotiated_is_ignored),
