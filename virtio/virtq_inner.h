@@ -65,8 +65,8 @@ static inline bool order_is_full(const struct virtq *vq)
 
 /** Requests are counted from first on. */
 void order_start(struct virtq *vq, u16 first);
-/** The order-th request is returned; whole: every byte that could be written was. */
-void order_return(struct virtq *vq, u16 order, struct virtq_element element, bool whole);
+/** The number-th request is returned; whole: every byte that could be written was. */
+void order_return(struct virtq *vq, u16 number, struct virtq_element element, bool whole);
 /** No later request will be added to what is staged: it is about to be shown. */
 void order_close(struct virtq *vq);
 /** The queue stops: what waits for its turn counts as returned. */
