@@ -41,12 +41,14 @@ TARGET_ONLY_SRCS := \
 
 IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
 
-# What the image may be built without (start/base/parts.h): pv, Xen's PV block protocol. Without any
+# What the image may be built without (start/base/parts.h): pv, Xen's PV block protocol; rings,
+# packed and in-order ones. Without any
 # it holds to the smaller ceiling of text, rodata and data; `make check` builds it so too.
-PARTS       ?= pv
-PARTS_KNOWN := pv
+PARTS       ?= pv rings
+PARTS_KNOWN := pv rings
 $(if $(filter-out $(PARTS_KNOWN),$(PARTS)),$(error PARTS=$(PARTS): there are only: $(PARTS_KNOWN)))
-PART_FLAGS  := -DPART_PV=$(if $(filter pv,$(PARTS)),1,0)
+PART_FLAGS  := -DPART_PV=$(if $(filter pv,$(PARTS)),1,0) \
+	-DPART_RINGS=$(if $(filter rings,$(PARTS)),1,0)
 IMAGE_LIMIT := $(if $(PARTS),131072,98304)
 
 # On a request's way: compiled for speed. The rest of the image is compiled for size.

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "start/base/arith.h"
+#include "start/base/parts.h"
 
 #define SPIN_DEFAULT_NS UINT64_C(50000) /* about what a sleep and a wake-up cost under Xen */
 
@@ -165,9 +166,9 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
 
     if (word_is(option, "ro")) {
         disk->read_only = true;
-    } else if (word_is(option, "packed")) {
+    } else if (PART_RINGS && word_is(option, "packed")) {
         disk->packed = true;
-    } else if (word_is(option, "in-order")) {
+    } else if (PART_RINGS && word_is(option, "in-order")) {
         disk->in_order = true;
     } else if (word_is(option, "initrd")) {
         *initrd = true;

@@ -188,6 +188,7 @@ COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct vi
     enum status st;
 
     CHECK(vq->state == VQ_OFF && vq->pin_count == 0);
+    CHECK(PART_RINGS || (!setup->packed && !setup->in_order)); /* who offers it has it */
     if (!size_is_good(setup)) {
         vq_guest_error(vq, "the queue size is not one of those that the layout of the ring allows",
                        setup->size);
@@ -200,7 +201,7 @@ COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct vi
     }
     vq->gm = gm;
     vq->journal = setup->journal;
-    st = setup->packed ? packed_start(vq, setup) : split_start(vq, setup);
+    st = PART_RINGS && setup->packed ? packed_start(vq, setup) : split_start(vq, setup);
     if (st != ST_OK) {
         parts_unmap(vq);
         return st;
@@ -253,7 +254,7 @@ COLD void vq_split_stage(struct virtq *vq, struct virtq_element element)
 /** Give back a chain of a split ring, the order-th one. */
 static COLD void give_back(struct virtq *vq, u16 order, u16 head, u32 written, bool whole)
 {
-    if (vq->in_order) {
+    if (vq_is_in_order(vq)) {
         order_return(vq, order, (struct virtq_element){written, head, 1}, whole);
     } else {
         stage(vq, head, written);
@@ -264,7 +265,7 @@ static COLD void push_other(struct virtq *vq, const struct vq_chain *chain, u32 
 {
     if (vq->state != VQ_READY) {
         vq->used_next++; /* counted, not written */
-    } else if (vq->packed) {
+    } else if (vq_is_packed(vq)) {
         packed_push(vq, chain, written);
     } else {
         vq->busy[chain->head / 64] &= ~BIT64(chain->head % 64);
@@ -306,7 +307,7 @@ COLD void virtq_push_malformed(struct virtq *vq, const struct vq_chain *chain, c
 
 u16 virtq_position(const struct virtq *vq)
 {
-    return vq->packed ? VQ_POSITION(vq->pk.avail_slot, vq->pk.avail_wrap) : vq->next;
+    return vq_is_packed(vq) ? VQ_POSITION(vq->pk.avail_slot, vq->pk.avail_wrap) : vq->next;
 }
 
 u16 virtq_avail_head(const struct virtq *vq, u16 idx)
@@ -357,10 +358,12 @@ static COLD bool publish_other(struct virtq *vq)
     if (vq->state != VQ_READY) {
         return false;
     }
-    if (vq->packed) {
+    if (vq_is_packed(vq)) {
         return packed_publish(vq);
     }
-    order_close(vq);
+    if (vq_is_in_order(vq)) {
+        order_close(vq);
+    }
     if (vq->used_next == vq->used_shown) {
         return false;
     }
@@ -402,7 +405,7 @@ static COLD bool wants_irq_other(struct virtq *vq)
     if (vq->state != VQ_READY) {
         return false;
     }
-    return vq->packed ? packed_wants_irq(vq) : split_wants_irq(vq);
+    return vq_is_packed(vq) ? packed_wants_irq(vq) : split_wants_irq(vq);
 }
 
 bool virtq_wants_irq(struct virtq *vq)
@@ -443,7 +446,7 @@ void virtq_kick_disable(struct virtq *vq)
         return;
     }
     vq->kicks_on = false;
-    if (vq->packed) {
+    if (vq_is_packed(vq)) {
         packed_kicks(vq, false);
     } else if (vq->event_idx) {
         kick_park(vq);
@@ -459,7 +462,7 @@ COLD bool virtq_kick_enable(struct virtq *vq)
     }
     vq->kicks_on = true;
     vq->kick_enables++;
-    if (vq->packed) {
+    if (vq_is_packed(vq)) {
         packed_kicks(vq, true);
     } else if (vq->event_idx) {
         store_u16(vq->avail_event, vq->next);
@@ -504,7 +507,7 @@ static enum status avail_look(struct virtq *vq)
 
 bool virtq_look(struct virtq *vq)
 {
-    return avail_look(vq) == ST_OK || (vq->packed && virtq_waiting(vq));
+    return avail_look(vq) == ST_OK || (vq_is_packed(vq) && virtq_waiting(vq));
 }
 
 /** The head at next: ST_OK, ST_AGAIN when nothing waits, ST_GUEST when the ring makes no sense. */
@@ -593,7 +596,7 @@ __attribute__((noinline)) enum status virtq_pop(struct virtq *vq, struct vq_chai
         if (order_is_full(vq)) {
             return ST_FULL;
         }
-        if (vq->packed) {
+        if (vq_is_packed(vq)) {
             return packed_pop(vq, chain, ST_OK);
         }
     }
@@ -627,7 +630,7 @@ COLD void virtq_drop_next(struct virtq *vq)
         return;
     }
     walk_malformed(vq, "a chain needs more of guest memory at once than can be mapped", vq->next);
-    if (vq->packed) {
+    if (vq_is_packed(vq)) {
         packed_pop(vq, NULL, ST_PROTO);
     } else if (head_at_next(vq, &head) == ST_OK) {
         vq_drop(vq, (u16)head, vq->walk.why, head);

@@ -9,7 +9,19 @@
  */
 #pragma once
 
+#include "start/base/parts.h"
 #include "virtio/virtq.h"
+
+/** Is the ring packed, are its buffers returned in order? Never in an image without PART_RINGS. */
+static inline bool vq_is_packed(const struct virtq *vq)
+{
+    return PART_RINGS && vq->packed;
+}
+
+static inline bool vq_is_in_order(const struct virtq *vq)
+{
+    return PART_RINGS && vq->in_order;
+}
 
 /* --- virtq.c -------------------------------------------------------------------------------- */
 
@@ -60,7 +72,7 @@ static inline bool order_is_full(const struct virtq *vq)
 {
     const u16 taken = vq->packed ? vq->pk.taken : vq->next;
 
-    return vq->in_order && (u16)(taken - vq->order.turn) >= VQ_ORDER_MAX;
+    return vq_is_in_order(vq) && (u16)(taken - vq->order.turn) >= VQ_ORDER_MAX;
 }
 
 /** Requests are counted from first on. */

@@ -8,3 +8,7 @@
 #ifndef PART_PV
 #define PART_PV 1 /* Xen's PV block protocol: start/pv.c */
 #endif
+
+#ifndef PART_RINGS
+#define PART_RINGS 1 /* packed rings, and rings that return in order: virtio/virtq_packed.c */
+#endif
