@@ -41,14 +41,15 @@ TARGET_ONLY_SRCS := \
 
 IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
 
-# What the image may be built without (start/base/parts.h): pv, Xen's PV block protocol; rings,
-# packed and in-order ones. Without any
-# it holds to the smaller ceiling of text, rodata and data; `make check` builds it so too.
-PARTS       ?= pv rings
-PARTS_KNOWN := pv rings
+# What the image may be built without (start/base/parts.h says what each is). Without any of them it
+# holds to the smaller ceiling of text, rodata and data; `make check` builds it so too.
+PARTS_KNOWN := pv rings entropy console tables
+PARTS       ?= $(PARTS_KNOWN)
 $(if $(filter-out $(PARTS_KNOWN),$(PARTS)),$(error PARTS=$(PARTS): there are only: $(PARTS_KNOWN)))
-PART_FLAGS  := -DPART_PV=$(if $(filter pv,$(PARTS)),1,0) \
-	-DPART_RINGS=$(if $(filter rings,$(PARTS)),1,0)
+part         = $(if $(filter $(1),$(PARTS)),1,0)
+PART_FLAGS  := -DPART_PV=$(call part,pv) -DPART_RINGS=$(call part,rings) \
+	-DPART_ENTROPY=$(call part,entropy) -DPART_CONSOLE=$(call part,console) \
+	-DPART_TABLES=$(call part,tables)
 IMAGE_LIMIT := $(if $(PARTS),131072,98304)
 
 # On a request's way: compiled for speed. The rest of the image is compiled for size.

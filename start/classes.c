@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "start/base/log.h"
+#include "start/base/parts.h"
 #include "start/random.h"
 
 /** "dom3/51712 root": what messages call the device. */
@@ -106,12 +107,12 @@ static void vconsole_close(struct attach *attach, struct device *device)
     console_close(device->console);
 }
 
-/* --- the table -------------------------------------------------------------------------------- */
+/* --- the table: a class that this image was built without has nothing to open it with ---------- */
 
 static const struct device_class classes[] = {
     {VIRTIO_ID_BLOCK, "block", block_open, block_close},
-    {VIRTIO_ID_CONSOLE, "console", vconsole_open, vconsole_close},
-    {VIRTIO_ID_ENTROPY, "entropy", entropy_open, NULL},
+    {VIRTIO_ID_CONSOLE, "console", PART_CONSOLE ? vconsole_open : NULL, vconsole_close},
+    {VIRTIO_ID_ENTROPY, "entropy", PART_ENTROPY ? entropy_open : NULL, NULL},
 };
 
 const struct device_class *class_find(const struct backend_request *request)
@@ -120,6 +121,9 @@ const struct device_class *class_find(const struct backend_request *request)
     usize used = 0;
 
     for (u32 i = 0; i < ARRAY_LEN(classes); i++) {
+        if (!classes[i].open) {
+            continue;
+        }
         if (classes[i].device_id == request->device_type) {
             return &classes[i];
         }

@@ -105,9 +105,9 @@ static void run_line(struct command_reader *reader)
         log_warn("log level is now %s", line + 4);
     } else if (strncmp(line, "resize ", 7) == 0 && run_resize(reader, line + 7)) {
         return;
-    } else if (!run_console(&reader->attach->consoles, line)) {
-        log_warn("commands: stats, held, log error|warn|info|debug, resize NAME SIZE, tail DOMID, "
-                 "say DOMID TEXT, help");
+    } else if (!PART_CONSOLE || !run_console(&reader->attach->consoles, line)) {
+        log_warn("commands: stats, held, log error|warn|info|debug, resize NAME SIZE, %shelp",
+                 PART_CONSOLE ? "tail DOMID, say DOMID TEXT, " : "");
     }
 }
 

@@ -308,7 +308,7 @@ static enum status parse_word(struct config *config, struct word w, char *why)
     if (word_cut_key(&value, "log")) {
         return parse_level(config, value, why);
     }
-    if (word_cut_key(&value, "seed")) {
+    if (PART_ENTROPY && word_cut_key(&value, "seed")) {
         return parse_seed(config, value, why);
     }
     if (word_cut_key(&value, "selftest")) {

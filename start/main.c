@@ -127,6 +127,9 @@ static void seed_init(struct machine *m)
     const void *seed;
     u32 bytes;
 
+    if (!PART_ENTROPY) {
+        return;
+    }
     random_init();
     if (fdt_scan_seed(&m->fdt, &seed, &bytes) == ST_OK) {
         random_add(seed, bytes, bytes * 8);

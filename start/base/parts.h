@@ -8,7 +8,15 @@
 #ifndef PART_PV
 #define PART_PV 1 /* Xen's PV block protocol: start/pv.c */
 #endif
-
 #ifndef PART_RINGS
 #define PART_RINGS 1 /* packed rings, and rings that return in order: virtio/virtq_packed.c */
+#endif
+#ifndef PART_ENTROPY
+#define PART_ENTROPY 1 /* the entropy device: virtio/ventropy.c and its generator */
+#endif
+#ifndef PART_CONSOLE
+#define PART_CONSOLE 1 /* the console device: virtio/vconsole.c, the commands tail and say */
+#endif
+#ifndef PART_TABLES
+#define PART_TABLES 1 /* partition tables: blk/partition.c, the options part=, partuuid=, partlabel= */
 #endif
