@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/fake/vu_front.h"
+#include "virtio/virtq_layout.h"
 
 static void rings_of_a_wrong_number_size_or_place_are_refused(void **state)
 {
@@ -163,6 +164,54 @@ static void rings_go_on_when_memory_is_added_and_shared_anew(void **state)
     front_read_works(4);
 }
 
+struct packed_desc {
+    u64 addr;
+    u32 len;
+    u16 id, flags;
+};
+
+/* [VHOST-USER] "Vring descriptor indices for packed virtqueues": index, wrap counter, both sides.
+ */
+static void a_packed_ring_tells_where_it_stopped_with_its_wrap_counters(void **state)
+{
+    const struct vu_vring_state ring = {0, 0};
+    struct packed_desc *desc = (void *)(front.memory + DESC);
+    const u64 header[2] = {0, 6};
+    u32 stopped[2];
+
+    (void)state;
+    front_negotiate(BIT64(VIRTIO_F_RING_PACKED), front_protocol() & ~BIT64(VU_P_STATUS));
+    assert_int_equal(front_share_memory(), ST_OK);
+    assert_int_equal(front_send_state(VU_SET_VRING_NUM, 0, 0), ST_INVAL);
+    assert_int_equal(front_send_state(VU_SET_VRING_NUM, 0, VQ_SIZE_MAX + 1), ST_INVAL);
+    assert_int_equal(front_send_state(VU_SET_VRING_NUM, 0, 5), ST_OK); /* no power of two */
+    assert_int_equal(front_send_state(VU_SET_VRING_BASE, 0, 0x80008003), ST_INVAL);
+    assert_int_equal(front_ring_addr(USER + DESC, USER + AVAIL, USER + USED), ST_OK);
+    assert_int_equal(front_send_fd(VU_SET_VRING_KICK, 0, front.kick_fd), ST_OK);
+    assert_int_equal(front_send_state(VU_SET_VRING_BASE, 0, 0x80058005), ST_OK);
+    assert_int_equal(front_send_state(VU_SET_VRING_ENABLE, 0, 1), ST_INVAL); /* behind the end */
+    /* Three of five descriptors are passed in the second lap: the chain goes round the end. */
+    assert_int_equal(front_send_state(VU_SET_VRING_BASE, 0, 0x00030003), ST_OK);
+    assert_true(front.session.ring[0].running);
+    memcpy(front.memory + HEADER, header, sizeof(header));
+    desc[4] = (struct packed_desc){GUEST + DATA, SECTOR_BYTES, 0,
+                                   VIRTQ_DESC_F_USED | VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE};
+    desc[0] = (struct packed_desc){GUEST + STATUS, 1, 2, VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_WRITE};
+    desc[3] = (struct packed_desc){GUEST + HEADER, 16, 0, VIRTQ_DESC_F_USED | VIRTQ_DESC_F_NEXT};
+    assert_true(vu_session_poll(&front.session, 8) > 0);
+    front_read_arrived(0, 6);
+    assert_int_equal(desc[3].id, 2);
+    assert_int_equal(desc[3].len, SECTOR_BYTES + 1);
+    assert_int_equal(desc[3].flags, VIRTQ_DESC_F_WRITE); /* used in the second lap: both bits 0 */
+    assert_int_equal(front_send(VU_GET_VRING_BASE, 0, &ring, sizeof(ring), NULL, 0), ST_OK);
+    memcpy(stopped, front.answer.data + VU_HEADER_BYTES, sizeof(stopped));
+    assert_int_equal(stopped[1], 0x80018001);
+    assert_int_equal(front_send_state(VU_SET_VRING_BASE, 0, stopped[1]), ST_OK);
+    assert_int_equal(front_send_fd(VU_SET_VRING_KICK, 0, front.kick_fd), ST_OK);
+    assert_int_equal(front.session.ring[0].base, VQ_POSITION(1, 1));
+    assert_true(front.session.ring[0].running);
+}
+
 static void memory_under_a_ring_can_be_taken_away(void **state)
 {
     const struct {
@@ -218,6 +267,7 @@ int main(void)
         TEST(a_stopped_ring_tells_where_and_goes_on_from_there),
         TEST(several_queues_are_served_and_stop_each_by_itself),
         TEST(rings_go_on_when_memory_is_added_and_shared_anew),
+        TEST(a_packed_ring_tells_where_it_stopped_with_its_wrap_counters),
         TEST(memory_under_a_ring_can_be_taken_away),
         TEST(a_broken_ring_signals_its_error_descriptor),
     };

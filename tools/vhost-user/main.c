@@ -118,18 +118,19 @@ static void statistics(const struct vu_server *server)
         const struct vu_session *s = &exports[i].session;
         const struct vblk *vb = &s->vb;
         u64 batches = 0;
-        u32 queues_used = 0;
+        u32 queues_used = 0, queues_packed = 0;
         const u64 requests = vb->reads + vb->writes + vb->flushes + vb->get_ids + vb->unsupported +
                              vb->discards + vb->write_zeroes;
 
         for (u32 q = 0; q < vb->vdev.queue_count; q++) {
             batches += vb->vdev.queue[q].vq.publishes;
             queues_used += vb->vdev.queue[q].vq.publishes > 0;
+            queues_packed += vb->vdev.queue[q].vq.packed;
         }
         printf("%s: front-ends %llu requests %llu reads %llu writes %llu flushes %llu "
                "bytes-read %llu bytes-written %llu errors-driver %llu errors-medium %llu "
                "batches %llu kicks %llu calls %llu messages %llu refused %llu resumed %llu "
-               "again %llu discards %llu write-zeroes %llu queues-used %u\n",
+               "again %llu discards %llu write-zeroes %llu queues-used %u queues-packed %u\n",
                s->name, (unsigned long long)s->sessions, (unsigned long long)requests,
                (unsigned long long)vb->reads, (unsigned long long)vb->writes,
                (unsigned long long)vb->flushes, (unsigned long long)vb->bytes_read,
@@ -138,7 +139,8 @@ static void statistics(const struct vu_server *server)
                (unsigned long long)s->kicks, (unsigned long long)s->calls,
                (unsigned long long)s->messages, (unsigned long long)s->refused,
                (unsigned long long)s->resumed, (unsigned long long)s->again,
-               (unsigned long long)vb->discards, (unsigned long long)vb->write_zeroes, queues_used);
+               (unsigned long long)vb->discards, (unsigned long long)vb->write_zeroes, queues_used,
+               queues_packed);
     }
     printf("loop: turns %llu sleeps %llu resizes %llu\n", (unsigned long long)server->turns,
            (unsigned long long)server->sleeps, (unsigned long long)server->resizes);

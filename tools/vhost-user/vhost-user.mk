@@ -4,7 +4,8 @@
 # the same sources from ENGINE_SRCS.
 
 VU_MAIN_SRCS  := tools/vhost-user/main.c tools/vhost-user/port_linux.c
-VU_SRCS       := $(addprefix tools/vhost-user/,vu_msg.c vu_mem.c vu_inflight.c vu_ring.c \
+VU_SRCS       := $(addprefix tools/vhost-user/,vu_msg.c vu_mem.c vu_inflight.c \
+	vu_inflight_packed.c vu_ring.c \
 	vu_session.c vu_conn.c vu_server.c vu_options.c bdev_file.c)
 VU_ENGINE     := $(filter virtio/% blk/% start/base/%,$(ENGINE_SRCS))
 FAST_CFLAGS   := $(COMMON) -D_GNU_SOURCE -O2 -g -fno-omit-frame-pointer

@@ -12,6 +12,7 @@
 #include "start/base/check.h"
 #include "start/base/limits.h"
 #include "start/port.h"
+#include "tools/vhost-user/vu_inflight_packed.h"
 
 /* One descriptor's state and a queue's region, as they lie in the area. */
 struct desc_state {
@@ -104,8 +105,9 @@ enum status vu_inflight_create(struct vu_inflight *area, struct vu_inflight_desc
     if (*why) {
         return ST_INVAL;
     }
-    /* Whatever size the front end names: QEMU's drivers may choose rings larger than it says. */
-    desc->bytes = vu_inflight_bytes(desc->queues, VQ_SIZE_MAX);
+    /* Whatever size the front end names: QEMU's drivers may choose rings larger than it says. And
+     * of either layout: a packed ring's region is the larger one. */
+    desc->bytes = desc->queues * align_up(vu_packed_region_bytes(VQ_SIZE_MAX), REGION_ALIGN);
     desc->offset = 0;
     *fd = memfd_create("caisson-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (*fd < 0 || ftruncate(*fd, (off_t)desc->bytes) != 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vu_inflight.h - what survives our death: the shared area of inflight tracking.     plane: both
- * [VHOST-USER] "Inflight I/O tracking", split virtqueues.
+ * [VHOST-USER] "Inflight I/O tracking", split virtqueues; vu_inflight_packed.h has the others.
  *
  * The front end keeps the area while we are gone and hands it to our successor. It holds one region
  * for each queue, and a record for each descriptor that can be the head of a request:
@@ -24,6 +24,7 @@
 
 #define VU_INFLIGHT_QUEUES_MAX 64
 
+/** The area: regions of its queues, which are all of one layout. */
 struct vu_inflight {
     u8 *map; /* NULL: no area */
     u64 map_bytes;
@@ -32,7 +33,7 @@ struct vu_inflight {
     u64 region_bytes; /* of each queue: they share the area evenly */
 };
 
-/** Bytes of the area for so many queues of such a size. */
+/** Bytes that the area for so many queues of such a size has at least: those of split rings. */
 u64 vu_inflight_bytes(u16 queues, u16 queue_size);
 
 /**

@@ -70,7 +70,7 @@ void vu_options_help(FILE *out)
         "  --poll=TIME          after the last request look for more so many microseconds\n"
         "                       before sleeping (50); 'never' and 'always' are understood\n"
         "  --without=LIST       do not offer these to the driver, separated by commas: event-idx,\n"
-        "                       indirect\n"
+        "                       indirect, packed\n"
         "  --print-capabilities what this program can do, as JSON\n"
         "  --quiet              only warnings and errors\n"
         "  --help               this text\n"
@@ -198,7 +198,9 @@ static enum status without_read(struct reader *r, char *list)
     static const struct {
         const char *name;
         u32 feature;
-    } known[] = {{"event-idx", VIRTIO_F_EVENT_IDX}, {"indirect", VIRTIO_F_INDIRECT_DESC}};
+    } known[] = {{"event-idx", VIRTIO_F_EVENT_IDX},
+                 {"indirect", VIRTIO_F_INDIRECT_DESC},
+                 {"packed", VIRTIO_F_RING_PACKED}};
     char *place = NULL;
 
     for (char *item = strtok_r(list, ",", &place); item; item = strtok_r(NULL, ",", &place)) {
@@ -208,8 +210,9 @@ static enum status without_read(struct reader *r, char *list)
             i++;
         }
         if (i == ARRAY_LEN(known)) {
-            return wrong(r, "--without: a driver can do without event-idx and indirect, not '%s'",
-                         item);
+            return wrong(
+                r, "--without: a driver can do without event-idx, indirect and packed, not '%s'",
+                item);
         }
         r->options->without |= BIT64(known[i].feature);
     }

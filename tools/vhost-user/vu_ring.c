@@ -61,8 +61,10 @@ static void ring_stop(struct vu_session *s, u32 index)
     }
     drain(s);
     ring->base = virtq_position(vq);
+    ring->base_set = true;
     virtq_reset(vq);
     vu_inflight_stop(&ring->log);
+    vu_packed_stop(&ring->packed_log);
     ring->running = false;
 }
 
@@ -106,6 +108,8 @@ void vu_rings_forget(struct vu_session *s)
 
 /* --- starting ------------------------------------------------------------------------------- */
 
+static const char outside[] = "a part of the ring lies outside the memory that is shared";
+
 /* used.idx as it stands in guest memory: what our predecessor showed last. */
 static enum status used_idx_read(struct vu_session *s, u64 used, u16 *idx)
 {
@@ -116,6 +120,66 @@ static enum status used_idx_read(struct vu_session *s, u64 used, u16 *idx)
     return st;
 }
 
+/* Where to begin, and what to take again, of a split ring. */
+static enum status split_resume(struct vu_session *s, u32 index, struct virtq_setup *setup,
+                                bool *resumed, const char **why)
+{
+    struct vu_ring *ring = &s->ring[index];
+    u16 used_idx;
+    enum status st;
+
+    if (used_idx_read(s, setup->used, &used_idx) != ST_OK) {
+        *why = outside;
+        return ST_INVAL;
+    }
+    st = vu_inflight_start(&s->inflight, index, ring->size, used_idx, &ring->log, resumed, why);
+    setup->first_idx = *resumed ? used_idx : ring->base;
+    if (st == ST_OK && ring->log.region) {
+        setup->journal = &ring->log.journal;
+        setup->again = ring->log.again;
+        setup->again_count = ring->log.again_count;
+    }
+    return st;
+}
+
+/* The same of a packed one. */
+static enum status packed_resume(struct vu_session *s, u32 index, struct virtq_setup *setup,
+                                 bool *resumed, const char **why)
+{
+    struct vu_ring *ring = &s->ring[index];
+    struct vu_packed_log *log = &ring->packed_log;
+    enum status st;
+
+    setup->first_idx = ring->base;
+    st = vu_packed_start(&s->inflight, index, ring->size, &s->mem.gm, setup->desc,
+                         &setup->first_idx, log, resumed, why);
+    if (st == ST_OK && log->region) {
+        setup->journal = &log->journal;
+        setup->again_slot = log->again;
+        setup->again_slot_count = log->again_count;
+    }
+    return st;
+}
+
+/* What our predecessor left goes on; say so. */
+static void resume_tell(struct vu_session *s, u32 index, const struct virtq_setup *setup)
+{
+    struct vu_ring *ring = &s->ring[index];
+    const u32 again = setup->packed ? ring->packed_log.again_chains : ring->log.again_count;
+
+    if (setup->first_idx != ring->base) {
+        log_info("%s: queue %u goes on at %u, where our predecessor stopped, not at %u", s->name,
+                 index, setup->first_idx, ring->base);
+        ring->base = setup->first_idx;
+        s->resumed++;
+    }
+    if (again > 0) {
+        log_info("%s: queue %u: %u requests that our predecessor took are served again", s->name,
+                 index, again);
+        s->again += again;
+    }
+}
+
 static enum status ring_start(struct vu_session *s, u32 index, const char **why)
 {
     struct vu_ring *ring = &s->ring[index];
@@ -124,48 +188,42 @@ static enum status ring_start(struct vu_session *s, u32 index, const char **why)
         .size = ring->size,
         .indirect = vdev_has(dev, VIRTIO_F_INDIRECT_DESC),
         .event_idx = vdev_has(dev, VIRTIO_F_EVENT_IDX),
+        .packed = vdev_has(dev, VIRTIO_F_RING_PACKED),
     };
-    bool resume = false;
-    u16 used_idx;
+    bool resumed = false;
     enum status st;
 
     if (!vu_mem_user_to_guest(&s->mem, ring->addr.desc, &setup.desc) ||
         !vu_mem_user_to_guest(&s->mem, ring->addr.avail, &setup.avail) ||
-        !vu_mem_user_to_guest(&s->mem, ring->addr.used, &setup.used) ||
-        used_idx_read(s, setup.used, &used_idx) != ST_OK) {
-        *why = "a part of the ring lies outside the memory that is shared";
+        !vu_mem_user_to_guest(&s->mem, ring->addr.used, &setup.used)) {
+        *why = outside;
         return ST_INVAL;
     }
-    st = vu_inflight_start(&s->inflight, index, ring->size, used_idx, &ring->log, &resume, why);
+    if (!ring->base_set) {
+        ring->base = VQ_FIRST(setup.packed);
+    }
+    if (setup.packed && VQ_POSITION_SLOT(ring->base) >= ring->size) {
+        *why = "the base of the ring lies behind its end";
+        return ST_INVAL;
+    }
+    st = setup.packed ? packed_resume(s, index, &setup, &resumed, why)
+                      : split_resume(s, index, &setup, &resumed, why);
     if (st != ST_OK) {
         return st;
     }
-    if (resume && ring->base != used_idx) {
-        log_info("%s: queue %u goes on at %u, where our predecessor stopped, not at %u", s->name,
-                 index, used_idx, ring->base);
-        ring->base = used_idx;
-        s->resumed++;
-    }
-    setup.first_idx = ring->base;
-    if (ring->log.region) {
-        setup.journal = &ring->log.journal;
-        setup.again = ring->log.again;
-        setup.again_count = ring->log.again_count;
-        s->again += ring->log.again_count;
-    }
-    if (setup.again_count > 0) {
-        log_info("%s: queue %u: %u requests that our predecessor took are served again", s->name,
-                 index, setup.again_count);
+    if (resumed) {
+        resume_tell(s, index, &setup);
     }
     vdev_status_write(dev, vdev_status_read(dev) | VIRTIO_STATUS_DRIVER_OK);
     if (virtq_enable(virtq_of(s, index), &s->mem.gm, &setup) != ST_OK) {
-        *why = "the ring is misaligned, or not wholly in the memory that is shared";
+        *why =
+            "the ring is misaligned, of a wrong size, or not wholly in the memory that is shared";
         return ST_INVAL;
     }
     ring->running = true;
     /* Whoever served the ring before may have turned kicks off, or died before it called. */
     (void)virtq_kick_enable(virtq_of(s, index));
-    if (ring->base != 0) {
+    if (ring->base != VQ_FIRST(setup.packed)) {
         vu_ring_call(s, index);
     }
     return ST_OK;
@@ -200,8 +258,10 @@ enum status vu_ring_set_size(struct vu_session *s, const struct vu_vring_state *
         return ST_INVAL;
     }
     /* Unlike a transport of registers this one has no way to offer a size: front ends choose. */
-    if (!is_pow2(state->num) || state->num > VQ_SIZE_MAX) {
-        *why = "the size of the ring is not a power of two up to 1024";
+    if (state->num == 0 || state->num > VQ_SIZE_MAX ||
+        (!is_pow2(state->num) && !vdev_has(&s->vb.vdev, VIRTIO_F_RING_PACKED))) {
+        *why =
+            "the size of the ring is not a power of two up to 1024, or any such number if packed";
         return ST_INVAL;
     }
     ring_stop(s, state->index);
@@ -231,17 +291,25 @@ enum status vu_ring_set_addr(struct vu_session *s, const struct vu_vring_addr *a
 enum status vu_ring_set_base(struct vu_session *s, const struct vu_vring_state *state,
                              const char **why)
 {
+    const bool packed = vdev_has(&s->vb.vdev, VIRTIO_F_RING_PACKED);
     struct vu_ring *ring = ring_of(s, state->index, why);
 
     if (!ring) {
         return ST_INVAL;
     }
-    if (state->num > UINT16_MAX) {
+    /* [VHOST-USER] "Vring descriptor indices": the used side of a packed ring is in the upper half.
+     * We stop with nothing in flight, so for us both are the same. */
+    if (!packed && state->num > UINT16_MAX) {
         *why = "the base of the ring is not a 16-bit index";
+        return ST_INVAL;
+    }
+    if (packed && state->num >> 16 != (u16)state->num && !s->inflight.map) {
+        *why = "the base says that requests of a packed ring are in flight, and nothing says which";
         return ST_INVAL;
     }
     ring_stop(s, state->index);
     ring->base = (u16)state->num;
+    ring->base_set = true;
     return vu_rings_update(s, why);
 }
 
@@ -340,6 +408,9 @@ enum status vu_ring_stop_for_good(struct vu_session *s, struct vu_vring_state *s
     fd_replace(&ring->kick, VU_NO_FD);
     ring->kick_set = false;
     state->num = ring->base;
+    if (vdev_has(&s->vb.vdev, VIRTIO_F_RING_PACKED)) {
+        state->num |= (u32)ring->base << 16;
+    }
     return ST_OK;
 }
 

@@ -445,8 +445,8 @@ void vu_session_init(struct vu_session *s, const struct vu_session_init *init)
     s->backend_fd = VU_NO_FD;
     vu_mem_init(&s->mem);
     vblk_init(&s->vb, &vblk);
+    vdev_transport(&s->vb.vdev, session_raise, s, BIT64(VIRTIO_F_RING_PACKED));
     s->vb.vdev.offered &= ~init->without;
-    vdev_transport(&s->vb.vdev, session_raise, s, 0);
     for (u32 q = 0; q < VQ_PER_DEVICE; q++) {
         s->ring[q].kick = s->ring[q].call = s->ring[q].err = VU_NO_FD;
     }

@@ -17,7 +17,7 @@
  */
 #pragma once
 
-#include "tools/vhost-user/vu_inflight.h"
+#include "tools/vhost-user/vu_inflight_packed.h"
 #include "tools/vhost-user/vu_mem.h"
 #include "tools/vhost-user/vu_msg.h"
 #include "virtio/vblk.h"
@@ -32,13 +32,15 @@ struct vu_fds {
 };
 
 struct vu_ring {
-    bool size_set, addr_set, kick_set, enabled;
+    bool size_set, addr_set, base_set, kick_set, enabled;
     bool running;
     u32 size;
     struct vu_vring_addr addr;
-    u16 base; /* avail index to begin with, where it stopped while it is not running */
+    /* What to begin with, where it stopped while it is not running: virtq_position(). */
+    u16 base;
     int kick, call, err;
     struct vu_inflight_log log;
+    struct vu_packed_log packed_log;
 };
 
 struct vu_session {
