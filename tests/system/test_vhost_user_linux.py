@@ -282,7 +282,7 @@ def test_killed_fifty_times_under_fio_the_guest_goes_on_and_finds_all_its_data(t
             guest.wait()
         server.stop()
         again = re.findall(r"(\d+) requests that our predecessor took", server.log.read_text())
-    # The others found us without work; of a packed ring each request is recorded when its turn comes.
+    # The others found us without work: a packed ring's requests are recorded one by one.
     assert len(again) >= (1 if device else kills // 10)
     said = guest.said()
     assert "MISMATCH" not in said, said[-3000:]
