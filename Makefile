@@ -22,7 +22,7 @@ ENGINE_SRCS := \
 	virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_quick.c virtio/vblk_rare.c virtio/vblk_device.c \
 	virtio/ventropy.c virtio/vconsole.c \
-	blk/bdev.c blk/ramdisk.c blk/blkif_wire.c blk/blkif.c
+	blk/bdev.c blk/ramdisk.c blk/partition.c blk/blkif_wire.c blk/blkif.c
 
 # Cards: part of every hosted build, and compiled for arm64 by `make check`; not in the image yet.
 MMC_SRCS := drivers/mmc/adma2.c drivers/mmc/sdhci.c drivers/mmc/sdhci_request.c \
@@ -54,7 +54,7 @@ IMAGE_LIMIT := $(if $(PARTS),131072,98304)
 
 # On a request's way: compiled for speed. The rest of the image is compiled for size.
 FAST_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vblk.c virtio/vblk_quick.c \
-	$(filter blk/%,$(ENGINE_SRCS)) start/poll.c start/port_arm64.c
+	$(filter-out blk/partition.c,$(filter blk/%,$(ENGINE_SRCS))) start/poll.c start/port_arm64.c
 
 # Where guests' bytes are handled the stack protector guards every array and every variable that is
 # pointed to; elsewhere, buffers of characters.

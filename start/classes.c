@@ -107,7 +107,8 @@ static void vconsole_close(struct attach *attach, struct device *device)
     console_close(device->console);
 }
 
-/* --- the table: a class that this image was built without has nothing to open it with ---------- */
+/* --- the table: a class that this image was built without has nothing to open it with ----------
+ */
 
 static const struct device_class classes[] = {
     {VIRTIO_ID_BLOCK, "block", block_open, block_close},

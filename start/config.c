@@ -159,17 +159,58 @@ static enum status parse_queues(struct config_disk *disk, struct word w, char *w
     return ST_OK;
 }
 
+/** By what the option names a partition, and cut that off; PARTITION_NONE when it does not. */
+static enum partition_key part_cut_key(struct word *option)
+{
+    if (word_cut_key(option, "part")) {
+        return PARTITION_NUMBER;
+    }
+    if (word_cut_key(option, "partuuid")) {
+        return PARTITION_UUID;
+    }
+    return word_cut_key(option, "partlabel") ? PARTITION_LABEL : PARTITION_NONE;
+}
+
+static enum status parse_part(struct config_disk *disk, enum partition_key key, struct word w,
+                              char *why)
+{
+    u64 number = 0;
+
+    if (!PART_TABLES) {
+        return refuse(why, "this image was built without partition tables (PARTS=tables)", w);
+    }
+    if (disk->part.key != PARTITION_NONE) {
+        return refuse(why, "a disk is one partition; two are named, the second is", w);
+    }
+    if (key == PARTITION_NUMBER &&
+        (!parse_bytes(w, &number) || number == 0 || number > UINT32_MAX)) {
+        return refuse(why, "part= takes the number of a partition, from 1, not", w);
+    }
+    if (w.bytes >= PARTITION_TEXT_MAX) {
+        return refuse(why, "no PARTUUID or PARTLABEL is longer than 36 characters", w);
+    }
+    disk->part = (struct partition_wish){.key = key, .number = (u32)number};
+    memcpy(disk->part.text, w.text, w.bytes);
+    return ST_OK;
+}
+
 static enum status parse_disk_option(struct config_disk *disk, struct word option, bool *initrd,
                                      char *why)
 {
     struct word value = option;
+    enum partition_key key = part_cut_key(&value);
 
+    if (key != PARTITION_NONE) {
+        return parse_part(disk, key, value, why);
+    }
     if (word_is(option, "ro")) {
         disk->read_only = true;
     } else if (PART_RINGS && word_is(option, "packed")) {
         disk->packed = true;
     } else if (PART_RINGS && word_is(option, "in-order")) {
         disk->in_order = true;
+    } else if (word_is(option, "shared")) {
+        disk->shared = true;
     } else if (word_is(option, "initrd")) {
         *initrd = true;
     } else if (word_cut_key(&value, "size")) {
@@ -188,8 +229,8 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
         }
     } else {
         return refuse(why,
-                      "disk= knows initrd, offset=, size=, max=, queues=, packed, in-order and ro, "
-                      "not",
+                      "disk= knows initrd, offset=, size=, part=, partuuid=, partlabel=, max=, "
+                      "queues=, packed, in-order, ro and shared, not",
                       option);
     }
     return ST_OK;
@@ -226,8 +267,8 @@ static enum status parse_disk(struct config *config, struct word w, char *why)
     }
     disk->queues = disk->queues ? disk->queues : 1;
     disk->source = initrd || disk->bytes == 0 ? DISK_INITRD : DISK_ZEROES;
-    if (disk->source == DISK_ZEROES && disk->offset != 0) {
-        return refuse(why, "offset= needs initrd; zeroes have none: disk", option);
+    if (disk->source == DISK_ZEROES && (disk->offset != 0 || disk->part.key != PARTITION_NONE)) {
+        return refuse(why, "offset= and part= need initrd; zeroes have none: disk", name);
     }
     if (disk->bytes_max != 0 && (disk->source != DISK_ZEROES || disk->bytes_max < disk->bytes)) {
         return refuse(why, "max= needs a size= that is not larger, and no initrd: disk", name);

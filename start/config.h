@@ -2,14 +2,18 @@
 /*
  * config.h - what the bootargs say.                                              plane: control
  *
- *   disk=NAME[,initrd][,offset=N][,size=N][,max=N][,queues=N][,packed][,in-order][,ro]
+ *   disk=NAME[,initrd][,offset=N][,size=N][,part=N|,partuuid=U|,partlabel=L][,max=N][,queues=N]
+ *       [,packed][,in-order][,ro][,shared]
  *                                  a disk, as often as needed (DISKS_MAX)
  *        without size=, or with initrd: a piece of the domain's initrd (the whole by default)
  *        with size= and no initrd:      zeroes
+ *        part=    a partition of that piece, by number, PARTUUID or PARTLABEL; its table is read at
+ *                 start and never again
  *        max=     zeroes only: memory is reserved so that `resize` may grow the disk up to this
  *        queues=  virtqueues that a guest may use at once, 1 to VQ_PER_DEVICE; 1 by default
  *        packed   the layout of the rings that is offered; without it only the split one is
  *        in-order requests may be returned in the order they came in, for drivers that like that
+ *        shared   several guests may write to it, and it may overlap others that are shared or ro
  *   spin_us=N | spin_us=forever    poll this long without work before sleeping
  *   log=error|warn|info|debug
  *   seed=HEX | seed=weak           64 hex digits of randomness for entropy devices, or leave to
@@ -21,6 +25,7 @@
  */
 #pragma once
 
+#include "blk/partition.h"
 #include "start/base/limits.h"
 #include "start/base/log.h"
 #include "start/base/status.h"
@@ -33,9 +38,11 @@ struct config_disk {
     u64 offset;    /* bytes into the initrd */
     u64 bytes;     /* 0: up to the end of the initrd */
     u64 bytes_max; /* the disk may grow to; not below bytes unless that is 0 */
+    struct partition_wish part;
     u16 queues;
     bool packed, in_order; /* the features of the rings that are offered */
     bool read_only;
+    bool shared;
 };
 
 #define CONFIG_WORD_MAX   16 /* bytes of a selftest name, NUL included */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "start/base/arith.h"
+#include "start/base/parts.h"
 #include "start/port.h"
 
 static enum status place_zeroes(const struct config_disk *want, struct memmap *map,
@@ -24,6 +25,52 @@ static enum status place_zeroes(const struct config_disk *want, struct memmap *m
     }
     place->bytes = want->bytes;
     port_zero((void *)(uintptr_t)place->base, want->bytes_max);
+    return ST_OK;
+}
+
+static enum status place_read(void *ctx, u64 sector, void *to)
+{
+    const struct memrange *place = ctx;
+
+    memcpy(to, (const void *)(uintptr_t)(place->base + sector * SECTOR_BYTES), SECTOR_BYTES);
+    return ST_OK;
+}
+
+static const char *partition_flaw(enum status st)
+{
+    switch (st) {
+    case ST_NOSUP:
+        return "there is no partition table";
+    case ST_PROTO:
+        return "the partition table is damaged: repair it with sgdisk or sfdisk";
+    case ST_NOENT:
+        return "the table has no such partition";
+    case ST_FULL:
+        return "more than one partition is called so: name it by part= or partuuid=";
+    default:
+        return "that partition is empty or reaches out of the disk";
+    }
+}
+
+/** Narrow the place to the partition that is wished for. */
+static enum status place_partition(const struct config_disk *want, struct memrange *place,
+                                   char *why)
+{
+    const struct partition_source source = {
+        .read = place_read,
+        .ctx = place,
+        .sectors = place->bytes / SECTOR_BYTES,
+        .block_bytes = SECTOR_BYTES,
+    };
+    struct partition found;
+    enum status st = partition_find(&source, &want->part, &found);
+
+    if (st != ST_OK) {
+        snprintf(why, CONFIG_WHY_MAX, "disk '%s': %s", want->name, partition_flaw(st));
+        return st;
+    }
+    place->base += found.sector * SECTOR_BYTES;
+    place->bytes = found.sectors * SECTOR_BYTES;
     return ST_OK;
 }
 
@@ -58,18 +105,20 @@ static enum status place_initrd(const struct config_disk *want, const struct mem
                  " bytes of the initrd are no whole sector: not served",
                  want->name, bytes - place->bytes);
     }
-    return ST_OK;
+    return PART_TABLES && want->part.key != PARTITION_NONE ? place_partition(want, place, why)
+                                                           : ST_OK;
 }
 
-/** Two disks over the same bytes of the initrd must both be read-only. */
-static bool place_is_free(const struct disks *disks, const struct memrange *place, bool read_only)
+/** Of two disks over the same bytes of the initrd each must be read-only or shared. */
+static bool place_is_free(const struct disks *disks, const struct memrange *place, bool tolerant)
 {
     for (u32 i = 0; i < disks->count; i++) {
-        const struct ramdisk *other = &disks->disk[i].ram;
+        const struct disk *disk = &disks->disk[i];
+        const struct ramdisk *other = &disk->ram;
         u64 base = (u64)(uintptr_t)other->base;
 
         if (place->base < base + other->reserved && base < place->base + place->bytes &&
-            !(read_only && other->bdev.info.read_only)) {
+            !(tolerant && (disk->shared || other->bdev.info.read_only))) {
             return false;
         }
     }
@@ -88,9 +137,10 @@ static enum status disk_make(struct disks *disks, const struct config_disk *want
     if (st != ST_OK) {
         return st;
     }
-    if (!place_is_free(disks, &place, want->read_only)) {
+    if (!place_is_free(disks, &place, want->read_only || want->shared)) {
         snprintf(why, CONFIG_WHY_MAX,
-                 "disk '%s' overlaps another disk's piece of the initrd: mark both ro", want->name);
+                 "disk '%s' overlaps another disk's piece of the initrd: mark both ro or shared",
+                 want->name);
         return ST_RANGE;
     }
     memset(disk, 0, sizeof(*disk));
@@ -99,6 +149,7 @@ static enum status disk_make(struct disks *disks, const struct config_disk *want
     disk->queues = want->queues;
     disk->packed = want->packed;
     disk->in_order = want->in_order;
+    disk->shared = want->shared;
     ramdisk_init(&disk->ram, disk->name, (void *)(uintptr_t)place.base, place.bytes,
                  want->read_only);
     if (want->source == DISK_ZEROES) {
@@ -165,11 +216,11 @@ enum status disk_open(struct disks *disks, const char *name, bool *write, struct
     if (found->ram.bdev.info.read_only) {
         *write = false;
     }
-    if (found->writer || (*write && found->readers > 0)) {
+    if (!found->shared && (found->writers > 0 || (*write && found->readers > 0))) {
         return ST_ACCES;
     }
     if (*write) {
-        found->writer = true;
+        found->writers++;
     } else {
         found->readers++;
     }
@@ -199,8 +250,8 @@ enum status disk_open_said(struct disks *disks, const char *who, const char *nam
 void disk_close(struct disk *disk, bool write)
 {
     if (write) {
-        CHECK(disk->writer);
-        disk->writer = false;
+        CHECK(disk->writers > 0);
+        disk->writers--;
     } else {
         CHECK(disk->readers > 0);
         disk->readers--;

@@ -3,8 +3,9 @@
  * disks.h - the named disks of this image and who has them open.                  plane: control
  *
  * A disk is made once, at start, from the configuration; a guest's target= picks one by name. One
- * writer, or any number of readers: what Xen's own block script enforces for Dom0's disks. A disk
- * of zeroes can change its size while guests use it, within the memory that was taken for it.
+ * writer, or any number of readers, unless the disk is marked shared: what Xen's own block script
+ * enforces for Dom0's disks. A disk of zeroes can change its size while guests use it, within the
+ * memory that was taken for it.
  */
 #pragma once
 
@@ -18,8 +19,8 @@ struct disk {
     enum disk_source source;
     u16 queues;            /* that a guest may use at once */
     bool packed, in_order; /* the features of their rings that are offered */
-    u32 readers;
-    bool writer;
+    u32 readers, writers;
+    bool shared; /* as many writers as there are */
 };
 
 struct disks {
@@ -31,8 +32,8 @@ struct disks {
 /**
  * Make every disk of config: pieces of the initrd stay where they are, zeroes are taken from map.
  * initrd->bytes is 0 when the domain has none. A configuration without disks and with an initrd
- * makes one disk of it, named "initrd". ST_OK; ST_NOENT, ST_RANGE or ST_FULL with a sentence in
- * why[CONFIG_WHY_MAX].
+ * makes one disk of it, named "initrd". Partition tables are read here and only here. ST_OK; what
+ * partition_find() returns, ST_NOENT, ST_RANGE or ST_FULL with a sentence in why[CONFIG_WHY_MAX].
  */
 enum status disks_init(struct disks *disks, const struct config *config, struct memmap *map,
                        const struct memrange *initrd, char *why);
@@ -40,7 +41,7 @@ enum status disks_init(struct disks *disks, const struct config *config, struct 
 /**
  * Open the disk called name; *write says whether the guest may write and is cleared when the disk
  * is read-only. "" opens the only disk there is. ST_OK; ST_NOENT when there is none of that name;
- * ST_ACCES when somebody else writes it, or reads it and *write is set.
+ * ST_ACCES when it is not shared and somebody else writes it, or reads it and *write is set.
  */
 enum status disk_open(struct disks *disks, const char *name, bool *write, struct disk **disk);
 /** The same for who, "dom3/51712": what does not succeed is said in a line with the cure. */

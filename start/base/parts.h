@@ -18,5 +18,6 @@
 #define PART_CONSOLE 1 /* the console device: virtio/vconsole.c, the commands tail and say */
 #endif
 #ifndef PART_TABLES
-#define PART_TABLES 1 /* partition tables: blk/partition.c, the options part=, partuuid=, partlabel= */
+#define PART_TABLES \
+    1 /* partition tables: blk/partition.c, the options part=, partuuid=, partlabel= */
 #endif

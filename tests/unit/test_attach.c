@@ -79,7 +79,7 @@ static void nothing_left(void)
     assert_int_equal(attach.active_count, 0);
     assert_int_equal(attach.serving_count, 0);
     assert_int_equal(attach.pool.in_flight, 0);
-    assert_false(disks.disk[0].writer);
+    assert_int_equal(disks.disk[0].writers, 0);
     assert_int_equal(disks.disk[0].readers, 0);
     assert_int_equal(fake_ports_open(), 0);
     assert_int_equal(fake_pages_foreign(), 0);
@@ -93,7 +93,7 @@ static void a_device_answers_from_the_moment_it_is_attached(void **state)
     (void)state;
     assert_int_equal(ask(VIRTIO_ID_BLOCK, 0, "data", &handle), ST_OK);
     assert_int_equal(reg_read(0, REG_DEVICE_ID), VIRTIO_ID_BLOCK);
-    assert_true(disks.disk[0].writer);
+    assert_int_equal(disks.disk[0].writers, 1);
     assert_true(attach_backend_ops.alive(&attach, handle));
     attach_backend_ops.detach(&attach, handle);
     assert_int_equal(attach.attached, 1);

@@ -158,7 +158,13 @@ static void bad_numbers_are_refused(void **state)
     expect_refused("disk=a,size=18446744073709551616", "size=");
     expect_refused("disk=a,size=18446744073709551615G", "size=");
     expect_refused("disk=a,initrd,offset=1", "offset=");
-    expect_refused("disk=a,offset=1K,size=1K", "offset= needs initrd");
+    expect_refused("disk=a,offset=1K,size=1K", "offset= and part= need initrd");
+    expect_refused("disk=a,part=1,size=1K", "offset= and part= need initrd");
+    expect_refused("disk=a,part=0", "part= takes the number of a partition");
+    expect_refused("disk=a,part=x", "part= takes the number of a partition");
+    expect_refused("disk=a,part=1,partlabel=b", "a disk is one partition");
+    expect_refused("disk=a,partlabel=0123456789012345678901234567890123456",
+                   "no PARTUUID or PARTLABEL is longer than 36");
     expect_refused("spin_us=18446744073709551615", "spin_us=");
 }
 

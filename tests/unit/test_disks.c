@@ -107,6 +107,80 @@ static void one_writer_or_several_readers(void **state)
     assert_int_equal(disk_open(&disks, "b", &read, &second), ST_NOENT);
 }
 
+static void a_shared_disk_has_as_many_writers_as_come(void **state)
+{
+    bool write = true, read = false;
+    struct disk *disk;
+
+    (void)state;
+    assert_int_equal(make("disk=a,size=8K,shared"), ST_OK);
+    assert_int_equal(disk_open(&disks, "a", &write, &disk), ST_OK);
+    assert_int_equal(disk_open(&disks, "a", &write, &disk), ST_OK);
+    assert_int_equal(disk_open(&disks, "a", &read, &disk), ST_OK);
+    disk_close(disk, true);
+    disk_close(disk, true);
+    disk_close(disk, false);
+    assert_int_equal(disk->writers + disk->readers, 0);
+}
+
+static void pieces_that_overlap_are_read_only_or_shared(void **state)
+{
+    (void)state;
+    assert_int_equal(make("disk=a,initrd,size=8K disk=b,offset=8K"), ST_OK);
+    assert_int_equal(make("disk=a,initrd,size=8K disk=b,offset=4K"), ST_RANGE);
+    assert_non_null(strstr(why, "'b' overlaps another disk's piece"));
+    assert_int_equal(make("disk=a,initrd,size=8K,ro disk=b,offset=4K"), ST_RANGE);
+    assert_int_equal(make("disk=a,initrd,size=8K,ro disk=b,offset=4K,ro"), ST_OK);
+    assert_int_equal(make("disk=a,initrd,size=8K,shared disk=b,offset=4K,shared"), ST_OK);
+    assert_int_equal(make("disk=a,initrd,size=8K,shared disk=b,offset=4K,ro"), ST_OK);
+    assert_int_equal(make("disk=a,initrd,size=8K,shared disk=b,offset=4K"), ST_RANGE);
+}
+
+/** One primary partition of 16 sectors at 64, one of 4 at 100. */
+static void content_partition(void)
+{
+    static const u8 entry[32] = {
+        [4] = 0x83, [8] = 64, [12] = 16, [20] = 0x83, [24] = 100, [28] = 4};
+
+    memset(content, 0, sizeof(content));
+    memcpy(content + 440, "\x34\x12\xfe\xca", 4);
+    memcpy(content + 446, entry, sizeof(entry));
+    content[510] = 0x55;
+    content[511] = 0xaa;
+}
+
+static void a_partition_is_a_disk_and_its_table_is_read_once(void **state)
+{
+    (void)state;
+    content_partition();
+    assert_int_equal(make("disk=a,part=1 disk=b,partuuid=cafe1234-02,ro disk=c,size=4K"), ST_OK);
+    memset(content, 0xff, SECTOR_BYTES);
+    assert_ptr_equal(disks.disk[0].ram.base, content + 64 * 512);
+    assert_int_equal(disks.disk[0].ram.bytes, 16 * 512);
+    assert_ptr_equal(disks.disk[1].ram.base, content + 100 * 512);
+    assert_int_equal(disks.disk[1].ram.bytes, 4 * 512);
+    assert_int_equal(disks.disk[2].ram.bytes, KIB(4));
+}
+
+static void a_partition_that_is_not_there_is_said(void **state)
+{
+    (void)state;
+    content_partition();
+    assert_int_equal(make("disk=a,part=3"), ST_NOENT);
+    assert_string_equal(why, "disk 'a': the table has no such partition");
+    assert_int_equal(make("disk=a,part=1 disk=all"), ST_RANGE);
+    assert_non_null(strstr(why, "'all' overlaps another disk's piece"));
+    content[446 + 13] = 0xff;
+    assert_int_equal(make("disk=a,part=1"), ST_RANGE);
+    assert_non_null(strstr(why, "reaches out of the disk"));
+    content[446 + 4] = 0xee;
+    assert_int_equal(make("disk=a,partlabel=root"), ST_PROTO);
+    assert_non_null(strstr(why, "is damaged: repair it with sgdisk or sfdisk"));
+    content[510] = 0;
+    assert_int_equal(make("disk=a,part=1"), ST_NOSUP);
+    assert_non_null(strstr(why, "there is no partition table"));
+}
+
 static void a_resize_that_cannot_be_says_why(void **state)
 {
     (void)state;
@@ -156,6 +230,10 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_is_refused_by_the_word_that_asks_for_it),
         cmocka_unit_test(a_piece_of_the_initrd_stays_where_it_is),
         cmocka_unit_test(one_writer_or_several_readers),
+        cmocka_unit_test(a_shared_disk_has_as_many_writers_as_come),
+        cmocka_unit_test(pieces_that_overlap_are_read_only_or_shared),
+        cmocka_unit_test(a_partition_is_a_disk_and_its_table_is_read_once),
+        cmocka_unit_test(a_partition_that_is_not_there_is_said),
         cmocka_unit_test(a_resize_that_cannot_be_says_why),
         cmocka_unit_test(what_is_cut_off_is_wiped_by_the_poll_loop),
     };
