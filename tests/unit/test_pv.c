@@ -116,7 +116,7 @@ static void end(void)
     assert_string_equal(key("state"), "gone");
     assert_int_equal(pv.active_count, 0);
     assert_int_equal(pv.attached, pv.detached);
-    assert_false(disks.disk[0].writer);
+    assert_int_equal(disks.disk[0].writers, 0);
     nothing_is_held();
 }
 
@@ -375,11 +375,11 @@ static void a_disk_that_is_not_there_or_in_use_is_refused_with_a_sentence(void *
     run();
     assert_string_equal(key("state"), "1");
     assert_true(said("there is no disk 'nosuch' here; target= may be: data, more"));
-    disks.disk[0].writer = true;
+    disks.disk[0].writers = 1;
     pvfront_disk_make(DOMID, DEVID + 16, "data", "w");
     run();
     assert_true(said("disk 'data' is in use by another guest"));
-    disks.disk[0].writer = false;
+    disks.disk[0].writers = 0;
     assert_int_equal(pv.refused, 2);
     assert_int_equal(pv.active_count, 0);
 }
@@ -401,7 +401,7 @@ static void larger_blocks_are_refused_with_the_cure(void **state)
     pvfront_disk_make(DOMID, DEVID, "data", "w");
     run();
     assert_true(said("use specification=virtio"));
-    assert_false(disks.disk[0].writer);
+    assert_int_equal(disks.disk[0].writers, 0);
 }
 
 /* Its pages and ports go with it, whatever it had in flight. */
