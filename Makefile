@@ -41,20 +41,21 @@ TARGET_ONLY_SRCS := \
 
 IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
 
-# What the image may be built without (start/base/parts.h says what each is). Without any of them it
+# What the image may be built without (start/base/parts.h says what each is). With virtio alone it
 # holds to the smaller ceiling of text, rodata and data; `make check` builds it so too.
-PARTS_KNOWN := pv rings entropy console tables
-PARTS       ?= $(PARTS_KNOWN)
+PARTS_VIRTIO := rings entropy console
+PARTS_KNOWN  := $(PARTS_VIRTIO) pv tables
+PARTS        ?= $(PARTS_KNOWN)
 $(if $(filter-out $(PARTS_KNOWN),$(PARTS)),$(error PARTS=$(PARTS): there are only: $(PARTS_KNOWN)))
 part         = $(if $(filter $(1),$(PARTS)),1,0)
 PART_FLAGS  := -DPART_PV=$(call part,pv) -DPART_RINGS=$(call part,rings) \
 	-DPART_ENTROPY=$(call part,entropy) -DPART_CONSOLE=$(call part,console) \
 	-DPART_TABLES=$(call part,tables)
-IMAGE_LIMIT := $(if $(PARTS),131072,98304)
+IMAGE_LIMIT := $(if $(filter-out $(PARTS_VIRTIO),$(PARTS)),131072,98304)
 
 # On a request's way: compiled for speed. The rest of the image is compiled for size.
-FAST_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vblk.c virtio/vblk_quick.c \
-	$(filter-out blk/partition.c,$(filter blk/%,$(ENGINE_SRCS))) start/poll.c start/port_arm64.c
+FAST_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vblk_quick.c \
+	$(filter blk/blkif%,$(ENGINE_SRCS)) start/poll.c start/port_arm64.c
 
 # Where guests' bytes are handled the stack protector guards every array and every variable that is
 # pointed to; elsewhere, buffers of characters.
@@ -112,8 +113,8 @@ all: $(B)/caisson.img ## build the image: build/caisson.img (kernel= for xl) and
 SIZE = IMAGE_BUILD=$(B) IMAGE_LIMIT=$(IMAGE_LIMIT) $(PYTHON) tools/size.py
 
 .PHONY: core
-core: ## build the image without any of its PARTS, under build/core: at most 96 KiB
-	$(Q)$(MAKE) --no-print-directory B=$(B)/core LIBFDT=$(LIBFDT) PARTS= all
+core: ## build the image that serves virtio alone, under build/core: at most 96 KiB
+	$(Q)$(MAKE) --no-print-directory B=$(B)/core LIBFDT=$(LIBFDT) PARTS='$(PARTS_VIRTIO)' all
 
 # What was compiled with other parts is compiled again.
 $(B)/parts: FORCE
@@ -266,7 +267,7 @@ format: ## put the C files into the house format
 mutants: host-tests ## plant bugs in a copy of the sources: each must be caught by its test
 	$(Q)$(PYTHON) tools/mutants.py
 
-size: $(B)/caisson.elf ## bytes per module of the image, and without its parts; fails above a limit
+size: $(B)/caisson.elf ## bytes per module of the image, and of the one that serves virtio alone; fails above a limit
 	$(Q)$(SIZE)
 	$(Q)$(MAKE) --no-print-directory core
 

@@ -15,7 +15,6 @@
 #define PARTITION_TEXT_MAX 37 /* bytes of a PARTUUID or a PARTLABEL, NUL included */
 
 enum partition_key {
-    PARTITION_NONE,
     PARTITION_NUMBER, /* from 1; logical partitions of an MBR from 5 */
     PARTITION_UUID,   /* as Linux writes it: 36 characters for GPT, "xxxxxxxx-nn" for MBR */
     PARTITION_LABEL,  /* GPT only */

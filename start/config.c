@@ -159,19 +159,19 @@ static enum status parse_queues(struct config_disk *disk, struct word w, char *w
     return ST_OK;
 }
 
-/** By what the option names a partition, and cut that off; PARTITION_NONE when it does not. */
-static enum partition_key part_cut_key(struct word *option)
+/** By what the option names a partition, and cut that off; DISK_WHOLE when it does not. */
+static enum disk_part part_cut_key(struct word *option)
 {
     if (word_cut_key(option, "part")) {
-        return PARTITION_NUMBER;
+        return DISK_PART_NUMBER;
     }
     if (word_cut_key(option, "partuuid")) {
-        return PARTITION_UUID;
+        return DISK_PART_UUID;
     }
-    return word_cut_key(option, "partlabel") ? PARTITION_LABEL : PARTITION_NONE;
+    return word_cut_key(option, "partlabel") ? DISK_PART_LABEL : DISK_WHOLE;
 }
 
-static enum status parse_part(struct config_disk *disk, enum partition_key key, struct word w,
+static enum status parse_part(struct config_disk *disk, enum disk_part part, struct word w,
                               char *why)
 {
     u64 number = 0;
@@ -179,18 +179,19 @@ static enum status parse_part(struct config_disk *disk, enum partition_key key, 
     if (!PART_TABLES) {
         return refuse(why, "this image was built without partition tables (PARTS=tables)", w);
     }
-    if (disk->part.key != PARTITION_NONE) {
+    if (disk->part != DISK_WHOLE) {
         return refuse(why, "a disk is one partition; two are named, the second is", w);
     }
-    if (key == PARTITION_NUMBER &&
+    if (part == DISK_PART_NUMBER &&
         (!parse_bytes(w, &number) || number == 0 || number > UINT32_MAX)) {
         return refuse(why, "part= takes the number of a partition, from 1, not", w);
     }
-    if (w.bytes >= PARTITION_TEXT_MAX) {
+    if (w.bytes >= CONFIG_PART_MAX) {
         return refuse(why, "no PARTUUID or PARTLABEL is longer than 36 characters", w);
     }
-    disk->part = (struct partition_wish){.key = key, .number = (u32)number};
-    memcpy(disk->part.text, w.text, w.bytes);
+    disk->part = part;
+    disk->part_number = (u32)number;
+    memcpy(disk->part_text, w.text, w.bytes);
     return ST_OK;
 }
 
@@ -198,10 +199,10 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
                                      char *why)
 {
     struct word value = option;
-    enum partition_key key = part_cut_key(&value);
+    enum disk_part part = part_cut_key(&value);
 
-    if (key != PARTITION_NONE) {
-        return parse_part(disk, key, value, why);
+    if (part != DISK_WHOLE) {
+        return parse_part(disk, part, value, why);
     }
     if (word_is(option, "ro")) {
         disk->read_only = true;
@@ -267,7 +268,7 @@ static enum status parse_disk(struct config *config, struct word w, char *why)
     }
     disk->queues = disk->queues ? disk->queues : 1;
     disk->source = initrd || disk->bytes == 0 ? DISK_INITRD : DISK_ZEROES;
-    if (disk->source == DISK_ZEROES && (disk->offset != 0 || disk->part.key != PARTITION_NONE)) {
+    if (disk->source == DISK_ZEROES && (disk->offset != 0 || disk->part != DISK_WHOLE)) {
         return refuse(why, "offset= and part= need initrd; zeroes have none: disk", name);
     }
     if (disk->bytes_max != 0 && (disk->source != DISK_ZEROES || disk->bytes_max < disk->bytes)) {

@@ -25,12 +25,14 @@
  */
 #pragma once
 
-#include "blk/partition.h"
 #include "start/base/limits.h"
 #include "start/base/log.h"
 #include "start/base/status.h"
 
 enum disk_source { DISK_INITRD, DISK_ZEROES };
+enum disk_part { DISK_WHOLE, DISK_PART_NUMBER, DISK_PART_UUID, DISK_PART_LABEL };
+
+#define CONFIG_PART_MAX 37 /* bytes of a PARTUUID or a PARTLABEL, NUL included */
 
 struct config_disk {
     char name[DISK_NAME_MAX];
@@ -38,7 +40,9 @@ struct config_disk {
     u64 offset;    /* bytes into the initrd */
     u64 bytes;     /* 0: up to the end of the initrd */
     u64 bytes_max; /* the disk may grow to; not below bytes unless that is 0 */
-    struct partition_wish part;
+    enum disk_part part;
+    u32 part_number;
+    char part_text[CONFIG_PART_MAX]; /* of DISK_PART_UUID and DISK_PART_LABEL */
     u16 queues;
     bool packed, in_order; /* the features of the rings that are offered */
     bool read_only;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "blk/partition.h"
 #include "start/base/arith.h"
 #include "start/base/parts.h"
 #include "start/port.h"
@@ -36,6 +37,15 @@ static enum status place_read(void *ctx, u64 sector, void *to)
     return ST_OK;
 }
 
+STATIC_CHECK(CONFIG_PART_MAX == PARTITION_TEXT_MAX, "one is copied to the other");
+
+static enum partition_key partition_key_of(enum disk_part part)
+{
+    return part == DISK_PART_NUMBER ? PARTITION_NUMBER
+           : part == DISK_PART_UUID ? PARTITION_UUID
+                                    : PARTITION_LABEL;
+}
+
 static const char *partition_flaw(enum status st)
 {
     switch (st) {
@@ -62,9 +72,12 @@ static enum status place_partition(const struct config_disk *want, struct memran
         .sectors = place->bytes / SECTOR_BYTES,
         .block_bytes = SECTOR_BYTES,
     };
+    struct partition_wish wish = {.key = partition_key_of(want->part), .number = want->part_number};
     struct partition found;
-    enum status st = partition_find(&source, &want->part, &found);
+    enum status st;
 
+    memcpy(wish.text, want->part_text, sizeof(wish.text));
+    st = partition_find(&source, &wish, &found);
     if (st != ST_OK) {
         snprintf(why, CONFIG_WHY_MAX, "disk '%s': %s", want->name, partition_flaw(st));
         return st;
@@ -105,8 +118,7 @@ static enum status place_initrd(const struct config_disk *want, const struct mem
                  " bytes of the initrd are no whole sector: not served",
                  want->name, bytes - place->bytes);
     }
-    return PART_TABLES && want->part.key != PARTITION_NONE ? place_partition(want, place, why)
-                                                           : ST_OK;
+    return PART_TABLES && want->part != DISK_WHOLE ? place_partition(want, place, why) : ST_OK;
 }
 
 /** Of two disks over the same bytes of the initrd each must be read-only or shared. */

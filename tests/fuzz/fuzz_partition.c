@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, usize bytes)
     }
     factor = 1u << data[0] % 4;
     source.block_bytes = SECTOR_BYTES * factor;
-    wish.key = (enum partition_key)(1 + (data[1] + 2u) % 3u);
+    wish.key = (enum partition_key)((data[1] + 2u) % 3u);
     wish.number = data[2];
     memcpy(wish.text, data + 4, PARTITION_TEXT_MAX - 1);
     memset(medium, 0, sizeof(medium));
