@@ -51,11 +51,13 @@ def _others(guest, device, skip, count, byte):
 def test_discard_cache_mode_queues_and_size(bed):
     """One guest with four vCPUs goes through all of it; the image's counters say that it came."""
     store = Storage(bed, f"disk=data,size={DISK_MB}M,max={MAX_MB}M,queues={QUEUES} "
-                         "disk=fixed,size=1M,ro")
+                         f"disk=fixed,size=1M,ro disk=packed,size={FILE_MB}M,packed,in-order")
     base = store.held()
-    guest = bed.create_guest("g1", disks=[disk("data"), disk("fixed", "xvdb")], vcpus=QUEUES)
+    guest = bed.create_guest("g1", disks=[disk("data"), disk("fixed", "xvdb"),
+                                         disk("packed", "xvdc")], vcpus=QUEUES)
     data, fixed = _find(guest, "data"), _find(guest, "fixed")
     assert data and fixed, "a disk is missing: " + guest.run("dmesg | grep -i virtio")
+    _packed(guest, _find(guest, "packed"))
     _queues(guest, data)
     _ranges(guest, store, data)
     _trim(guest, store, data)
@@ -65,6 +67,17 @@ def test_discard_cache_mode_queues_and_size(bed):
     assert _counters(store, "errors", "data")["errors_medium"] == 0
     guest.destroy()
     store.wait_held(base)
+
+
+def _packed(guest, device):
+    """The driver takes the packed ring that is offered, and what it writes is what it reads."""
+    name = device.removeprefix("/dev/")
+    features = guest.run(f"cat /sys/block/{name}/device/features").strip()
+    assert features[34] == "1", f"{name} has the features {features}, not bit 34: a packed ring"
+    sums = guest.run(f"dd if=/dev/urandom of=/tmp/random bs=64k count={FILE_MB * 16} 2>/dev/null; "
+                     f"dd if=/tmp/random of={device} bs=64k oflag=direct 2>/dev/null; "
+                     f"md5sum </tmp/random; dd if={device} bs=4k iflag=direct 2>/dev/null | md5sum")
+    assert len(sums.split()) == 4 and len(set(sums.split())) == 2, sums
 
 
 def _queues(guest, device):
