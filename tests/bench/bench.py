@@ -227,6 +227,10 @@ def arm64_summary(values, how):
     if plain + "64" in values:
         rows.append({"name": "arm64 ratio depth 64 to depth 8", "unit": "ratio", "how": how,
                      "value": round(values[plain + "64"] / values[plain + "8"], 3)})
+        rows.append({"name": "arm64 ratio 8 queues to one", "unit": "ratio", "how": how +
+                     ", 8 requests in each queue",
+                     "value": round(values[f"{read} over 8 queues without copy depth 8"] /
+                                    values[plain + "8"], 3)})
         rows.append({"name": "arm64 instructions jitter", "unit": "instructions",
                      "value": max(v for n, v in values.items() if n.startswith(jitter)),
                      "how": how + ", most less least over 999 equal batches"})
@@ -416,6 +420,7 @@ GOALS = (
     ("arm64 instructions jitter", 0),
     ("arm64 instructions per idle queue", 12),
     ("arm64 ratio depth 64 to depth 8", 1.05),
+    ("arm64 ratio 8 queues to one", 1.05),
     ("ratio dpdk instructions per 4k read without copy", 0.45),
     ("ratio dpdk p50 qd1", 0.90),
     ("ratio qsd-null p50 qd1", 0.30),

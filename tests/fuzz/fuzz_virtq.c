@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_virtq.c - a hostile driver made of bytes: rings, chains and block requests.
+ * fuzz_virtq.c - a hostile driver made of bytes: rings, split and packed, chains and block
+ * requests.
  *
  * An input is a list of actions on a whole device over a small ramdisk: write guest memory (the
  * ring, the tables, headers), offer heads, set indices, poll, arm, stall the medium, reset. With
@@ -136,9 +137,17 @@ static void act_desc(struct input *in)
     u16 index = (u16)(take(in, 1) % 64);
     u64 addr = take_address(in);
     u32 len = take(in, 1);
+    u16 flags, next, marks;
 
     len = len < 250 ? len * 16 : take(in, 4);
-    driver_desc(&b.drv, index, addr, len, (u16)(take(in, 1) & 0xf), (u16)(take(in, 1) % 72));
+    flags = (u16)take(in, 1);
+    next = (u16)(take(in, 1) % 72);
+    if (b.drv.packed) {
+        marks = (flags & 0x80 ? VIRTQ_DESC_F_AVAIL : 0) | (flags & 0x40 ? VIRTQ_DESC_F_USED : 0);
+        driver_slot(&b.drv, index, addr, len, next, (flags & 0xf) | marks);
+    } else {
+        driver_desc(&b.drv, index, addr, len, flags & 0xf, next);
+    }
 }
 
 /** A whole plausible request, then perhaps bent by a later write. */
@@ -155,6 +164,7 @@ static void act_request(struct input *in)
         {header, 16, false}, {ARENA_BASE + WINDOW, bytes, write_data}, {header + 4095, 1, true}};
 
     arena_write(&b.arena, header, &h, sizeof(h));
+    memset(b.drv.chain, 0, sizeof(b.drv.chain)); /* it takes nothing back, so no id is ever free */
     driver_offer(&b.drv, driver_chain(&b.drv, piece, ARRAY_LEN(piece)));
 }
 
@@ -232,10 +242,14 @@ int LLVMFuzzerTestOneInput(const u8 *data, usize bytes)
     struct input in = {data, bytes};
     u32 config = take(&in, 1);
     bool read_only = (config & 0x40) != 0;
+    bool direct = (config & 7) == 7; /* no faulty medium: the quick way is taken */
 
     flip_random = bytes;
     bench_init(&b, &(struct bench_setup){
-                       .size = 1u << (config & 7) % 7,
+                       .size = direct ? 64 : 1u << (config & 7),
+                       .direct = direct,
+                       .rings = (config & 0x20 ? BIT64(VIRTIO_F_RING_PACKED) : 0) |
+                                (config & 0x80 ? BIT64(VIRTIO_F_IN_ORDER) : 0),
                        .features = config & 8 ? ~BIT64(VIRTIO_F_EVENT_IDX) : UINT64_MAX,
                        .write_cache = config & 0x10,
                        .read_only = read_only,

@@ -76,7 +76,8 @@ def _packed(guest, device):
     assert features[34] == "1", f"{name} has the features {features}, not bit 34: a packed ring"
     sums = guest.run(f"dd if=/dev/urandom of=/tmp/random bs=64k count={FILE_MB * 16} 2>/dev/null; "
                      f"dd if=/tmp/random of={device} bs=64k oflag=direct 2>/dev/null; "
-                     f"md5sum </tmp/random; dd if={device} bs=4k iflag=direct 2>/dev/null | md5sum")
+                     f"md5sum </tmp/random; "
+                     f"dd if={device} bs=16k iflag=direct 2>/dev/null | md5sum")
     assert len(sums.split()) == 4 and len(set(sums.split())) == 2, sums
 
 
