@@ -8,8 +8,8 @@ COV_REST  := $(filter-out $(patsubst %,$(B)/host/%.o,$(COV_SRCS)),$(HOST_OBJS)) 
 	$(patsubst %,$(B)/host/%.o,$(VU_SRCS))
 # test_hostile_order has a queue of its own, and its counts are not the engine's.
 COV_TESTS := $(filter-out test_hostile_order,$(filter test_v% test_hostile_% test_gmem test_watch \
-	test_bdev test_blk% test_ramdisk,$(UNIT_TESTS))) $(ENUM_TESTS) $(filter fuzz_v% fuzz_blk%,\
-	$(FUZZERS))
+	test_bdev test_blk% test_ramdisk test_partition,$(UNIT_TESTS))) $(ENUM_TESTS) \
+	$(filter fuzz_v% fuzz_blk% fuzz_partition fuzz_classes,$(FUZZERS))
 COV_BINS  := $(addprefix $(B)/cov/host/tests/,$(COV_TESTS))
 
 $(B)/cov/host/%.c.o: %.c Makefile tests/cov.mk | $(HEADERS)

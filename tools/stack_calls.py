@@ -41,6 +41,7 @@ INDIRECT = [
                        "vconsole_stopped", "vconsole_config_write", "vmmio_raise"]),
     ("vmmio_raise", ["device_irq"]),
     ("virtio/vmmio.c", ["device_irq"]),
+    ("blk/partition.c", ["place_read"]),
     ("blk/bdev.c", ["ramdisk_submit", "ramdisk_poll", "ramdisk_cancel"]),
     # The C library formats into a buffer only.
     ("*vfprintf", ["__file_str_put"]),

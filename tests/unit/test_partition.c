@@ -189,6 +189,11 @@ static void a_chain_that_bites_its_tail_ends(void **state)
     assert_int_equal(find(PARTITION_NUMBER, 1, ""), ST_PROTO);
     next[2] = 0xff; /* out of the medium */
     assert_int_equal(find(PARTITION_NUMBER, 1, ""), ST_PROTO);
+    medium[256][510] = 0; /* no link at all */
+    assert_int_equal(find(PARTITION_NUMBER, 1, ""), ST_PROTO);
+    read_fails = ST_IO;
+    fails_at = 256;
+    assert_int_equal(find(PARTITION_NUMBER, 1, ""), ST_IO);
 }
 
 static void a_partition_outside_the_medium_is_refused(void **state)

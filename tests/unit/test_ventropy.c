@@ -10,6 +10,7 @@
 
 #include "tests/fake/driver.h"
 #include "tests/fake/port_host.h"
+#include "tests/fake/said.h"
 
 #define SECOND UINT64_C(1000000000)
 
@@ -272,6 +273,32 @@ static void a_reset_ends_a_rest(void **state)
     assert_int_equal(driver_get(&drv, REG_STATUS), 0);
 }
 
+/* A chain that loops is given back; a driver that sends only such is asked for a reset. */
+static void malformed_chains_are_given_back_and_counted(void **state)
+{
+    (void)state;
+    driver_desc(&drv, 5, ARENA_BASE, 8, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 5);
+    driver_offer(&drv, 5);
+    assert_int_equal(poll(), 1);
+    assert_int_equal(taken(), 0);
+    for (u32 i = 0; i < VQ_COMPLAINTS_MAX; i++) {
+        driver_offer(&drv, 5);
+    }
+    (void)poll();
+    assert_true(driver_get(&drv, REG_STATUS) & VIRTIO_STATUS_NEEDS_RESET);
+    assert_int_equal(filled, 0);
+}
+
+static void it_reports_what_it_gave(void **state)
+{
+    (void)state;
+    said_reset();
+    offer(64, true);
+    (void)poll();
+    ve.vdev.ops->report(&ve.vdev);
+    assert_true(said("stats device entropy: bytes=64 rests=0"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, done)
 
 int main(void)
@@ -289,6 +316,8 @@ int main(void)
         TEST(a_broken_ring_makes_it_ask_for_a_reset),
         TEST(a_buffer_without_a_window_waits),
         TEST(a_reset_ends_a_rest),
+        TEST(malformed_chains_are_given_back_and_counted),
+        TEST(it_reports_what_it_gave),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
