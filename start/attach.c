@@ -344,8 +344,8 @@ static u32 poll_device(struct attach *attach, struct device *device, u32 share)
     if (device->state == DEVICE_LIVE) {
         if (!vdev_idle(dev) || vdev_due(dev)) {
             work = dev->ops->poll(dev, share);
+            attach->walk |= vdev_in_flight(dev) > 0;
         }
-        attach->walk |= vdev_in_flight(dev) > 0;
         attach->wake_ns = min_u64(attach->wake_ns, dev->wake_ns ? dev->wake_ns : POLL_NEVER);
         return work;
     }

@@ -18,13 +18,19 @@
  *
  * The trust rule is that of virtq.c: a word is loaded once, into a local. The second word of a
  * descriptor holds len, id and flags, so one load takes all three as they belong together.
- * Barriers, with their partners in the driver:
+ * Barriers, and what the driver does on its side:
  *
- *   load flags (acquire)  ->  load the rest of the chain      driver: chain -> barrier -> first
- * flags store elements        ->  store the first one's flags     driver: load flags -> barrier ->
- * element (release) store flags -> full   ->  load driver event               driver: store event
- * -> full -> flags store device event -> full -> load flags                  driver: store flags ->
- * full -> event
+ *   we:     load flags (acquire) -> load the rest of the chain
+ *   driver: store the chain -> barrier -> store the first one's flags
+ *
+ *   we:     store elements -> store the first one's flags (release)
+ *   driver: load flags -> barrier -> load the element
+ *
+ *   we:     store flags -> full barrier -> load the driver's event
+ *   driver: store its event -> full barrier -> load flags
+ *
+ *   we:     store the device's event -> full barrier -> load flags
+ *   driver: store flags -> full barrier -> load the device's event
  *
  * A batch is shown by one store: all its elements are written but for the flags of the first one,
  * and the driver looks at no later one before that. [VIRTIO 2.8.2]
