@@ -8,76 +8,8 @@
 
 #include <cmocka.h>
 
-#include "blk/ramdisk.h"
-#include "tests/fake/bdev_faulty.h"
-#include "tests/fake/blkfront.h"
 #include "tests/fake/port_host.h"
-
-static struct blkfront front;
-static struct ramdisk ram;
-static struct bdev_faulty faulty;
-static u8 disk[FRONT_DISK_SECTORS * SECTOR_BYTES];
-
-static void start_with(enum blkif_abi abi, u32 pages)
-{
-    memset(disk, 0, sizeof(disk));
-    ramdisk_init(&ram, "ram", disk, sizeof(disk), false);
-    bdev_faulty_init(&faulty, &ram.bdev, true, 1);
-    blkfront_start(&front, &faulty.bdev, abi, pages);
-}
-
-static int start(void **state)
-{
-    (void)state;
-    start_with(BLKIF_ABI_64, 1);
-    return 0;
-}
-
-/** Every test leaves no page mapped and no slot taken. */
-static int finish(void **state)
-{
-    (void)state;
-    faulty.stall = false;
-    for (u32 i = 0; i < 64 && !blkif_shutdown(&front.bi); i++) {
-        bdev_poll(&faulty.bdev);
-    }
-    assert_int_equal(front.mapped, 0);
-    assert_int_equal(front.pool.in_flight, 0);
-    assert_int_equal(front.bi.in_flight, 0);
-    return 0;
-}
-
-static void serve(void)
-{
-    blkfront_push(&front, 0);
-    for (u32 i = 0; i < 64; i++) {
-        (void)blkif_poll(&front.bi, 64);
-    }
-}
-
-static void expect_answer(u64 id, u8 op, s16 status)
-{
-    struct blkfront_answer answer = {0};
-
-    assert_true(blkfront_take(&front, &answer));
-    assert_int_equal(answer.id, id);
-    assert_int_equal(answer.op, op);
-    assert_int_equal(answer.status, status);
-}
-
-static void expect_no_answer(void)
-{
-    struct blkfront_answer answer;
-
-    assert_false(blkfront_take(&front, &answer));
-}
-
-static void fill(u32 page, u8 seed)
-{
-    for (u32 i = 0; i < PAGE_BYTES; i++) {
-        front.page[page][i] = (u8)(seed + i * 7);
-    }
-}
+#include "tests/fake/rig_blkif.h"
 
 /* --- data ------------------------------------------------------------------------------------- */
 
@@ -85,19 +17,19 @@ static void data_is_written_and_read_back(void **state)
 {
     (void)state;
     for (enum blkif_abi abi = 0; abi < BLKIF_ABI_COUNT; abi++) {
-        start_with(abi, 1);
+        rig_start_with(abi, 1);
         for (u32 i = 0; i < 11; i++) {
-            fill(i, (u8)(i + 1));
+            rig_fill(i, (u8)(i + 1));
         }
-        blkfront_put(&front, BLKIF_OP_WRITE, 5, 16, 0, 11);
-        serve();
-        expect_answer(5, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
-        assert_memory_equal(disk + 16 * 512, front.page[0], 11 * PAGE_BYTES);
-        blkfront_put(&front, BLKIF_OP_READ, 6, 16, 20, 11);
-        serve();
-        expect_answer(6, BLKIF_OP_READ, BLKIF_RSP_OKAY);
-        assert_memory_equal(front.page[20], front.page[0], 11 * PAGE_BYTES);
-        assert_int_equal(front.mapped, 0);
+        blkfront_put(&rig_front, BLKIF_OP_WRITE, 5, 16, 0, 11);
+        rig_serve();
+        rig_expect_answer(5, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
+        assert_memory_equal(rig_disk + 16 * 512, rig_front.page[0], 11 * PAGE_BYTES);
+        blkfront_put(&rig_front, BLKIF_OP_READ, 6, 16, 20, 11);
+        rig_serve();
+        rig_expect_answer(6, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+        assert_memory_equal(rig_front.page[20], rig_front.page[0], 11 * PAGE_BYTES);
+        assert_int_equal(rig_front.mapped, 0);
     }
 }
 
@@ -105,14 +37,14 @@ static void an_indirect_request_moves_128_kib(void **state)
 {
     (void)state;
     for (enum blkif_abi abi = 0; abi < BLKIF_ABI_COUNT; abi++) {
-        start_with(abi, 1);
+        rig_start_with(abi, 1);
         for (u32 i = 0; i < FRONT_DISK_SECTORS; i++) {
-            memset(disk + i * 512, (int)(i + 1), 512);
+            memset(rig_disk + i * 512, (int)(i + 1), 512);
         }
-        blkfront_put_indirect(&front, BLKIF_OP_READ, 9, 0, 0, BLKIF_SEG_MAX, 63);
-        serve();
-        expect_answer(9, BLKIF_OP_READ, BLKIF_RSP_OKAY); /* not INDIRECT: Linux compares */
-        assert_memory_equal(front.page[0], disk, sizeof(disk));
+        blkfront_put_indirect(&rig_front, BLKIF_OP_READ, 9, 0, 0, BLKIF_SEG_MAX, 63);
+        rig_serve();
+        rig_expect_answer(9, BLKIF_OP_READ, BLKIF_RSP_OKAY); /* not INDIRECT: Linux compares */
+        assert_memory_equal(rig_front.page[0], rig_disk, sizeof(rig_disk));
     }
 }
 
@@ -122,16 +54,16 @@ static void parts_of_a_page_are_moved_as_asked(void **state)
     u8 *entry;
 
     (void)state;
-    fill(3, 1);
-    fill(4, 9);
-    blkfront_put(&front, BLKIF_OP_WRITE, 1, 10, 3, 2);
-    entry = front.ring[0] + 64;
+    rig_fill(3, 1);
+    rig_fill(4, 9);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE, 1, 10, 3, 2);
+    entry = rig_front.ring[0] + 64;
     memcpy(entry + 24, seg, sizeof(seg));
-    serve();
-    expect_answer(1, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
-    assert_memory_equal(disk + 10 * 512, front.page[3] + 2 * 512, 3 * 512);
-    assert_memory_equal(disk + 13 * 512, front.page[4] + 7 * 512, 512);
-    assert_int_equal(disk[14 * 512], 0);
+    rig_serve();
+    rig_expect_answer(1, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
+    assert_memory_equal(rig_disk + 10 * 512, rig_front.page[3] + 2 * 512, 3 * 512);
+    assert_memory_equal(rig_disk + 13 * 512, rig_front.page[4] + 7 * 512, 512);
+    assert_int_equal(rig_disk[14 * 512], 0);
 }
 
 /* --- flush, barrier, discard ------------------------------------------------------------------ */
@@ -139,26 +71,26 @@ static void parts_of_a_page_are_moved_as_asked(void **state)
 static void a_flush_reaches_the_medium(void **state)
 {
     (void)state;
-    blkfront_put(&front, BLKIF_OP_WRITE, 1, 0, 0, 1);
-    serve();
-    assert_int_equal(faulty.unflushed_writes, 1);
-    blkfront_put(&front, BLKIF_OP_FLUSH_DISKCACHE, 2, 0, 0, 0);
-    serve();
-    expect_answer(1, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
-    expect_answer(2, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_OKAY);
-    assert_int_equal(faulty.unflushed_writes, 0);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE, 1, 0, 0, 1);
+    rig_serve();
+    assert_int_equal(rig_faulty.unflushed_writes, 1);
+    blkfront_put(&rig_front, BLKIF_OP_FLUSH_DISKCACHE, 2, 0, 0, 0);
+    rig_serve();
+    rig_expect_answer(1, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
+    rig_expect_answer(2, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_OKAY);
+    assert_int_equal(rig_faulty.unflushed_writes, 0);
 }
 
 static void a_flush_with_data_flushes_before_it(void **state)
 {
     (void)state;
-    fill(1, 3);
-    blkfront_put(&front, BLKIF_OP_FLUSH_DISKCACHE, 2, 8, 1, 1);
-    serve();
-    expect_answer(2, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_OKAY);
-    assert_int_equal(faulty.flushes, 1);
-    assert_int_equal(faulty.unflushed_writes, 1);
-    assert_memory_equal(disk + 8 * 512, front.page[1], PAGE_BYTES);
+    rig_fill(1, 3);
+    blkfront_put(&rig_front, BLKIF_OP_FLUSH_DISKCACHE, 2, 8, 1, 1);
+    rig_serve();
+    rig_expect_answer(2, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_OKAY);
+    assert_int_equal(rig_faulty.flushes, 1);
+    assert_int_equal(rig_faulty.unflushed_writes, 1);
+    assert_memory_equal(rig_disk + 8 * 512, rig_front.page[1], PAGE_BYTES);
 }
 
 /* [BLKIF] BLKIF_OP_WRITE_BARRIER: everything before it is done before it, nothing passes it. */
@@ -167,46 +99,46 @@ static void a_barrier_waits_for_all_and_all_wait_for_it(void **state)
     struct blkfront_answer answer;
 
     (void)state;
-    faulty.delay_turns = 3;
-    fill(0, 1);
-    fill(1, 2);
-    fill(2, 3);
-    blkfront_put(&front, BLKIF_OP_WRITE, 1, 0, 0, 1);
-    blkfront_put(&front, BLKIF_OP_WRITE_BARRIER, 2, 0, 1, 1);
-    blkfront_put(&front, BLKIF_OP_WRITE, 3, 0, 2, 1);
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 64);
-    assert_int_equal(faulty.submitted, 1); /* the write before it alone is with the medium */
-    for (u32 i = 0; i < 64 && front.cons[0] == 0; i++) {
-        assert_int_equal(front.bi.in_flight <= 1, 1);
-        (void)blkif_poll(&front.bi, 64);
-        (void)blkfront_take(&front, &answer);
+    rig_faulty.delay_turns = 3;
+    rig_fill(0, 1);
+    rig_fill(1, 2);
+    rig_fill(2, 3);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE, 1, 0, 0, 1);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE_BARRIER, 2, 0, 1, 1);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE, 3, 0, 2, 1);
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 64);
+    assert_int_equal(rig_faulty.submitted, 1); /* the write before it alone is with the medium */
+    for (u32 i = 0; i < 64 && rig_front.cons[0] == 0; i++) {
+        assert_int_equal(rig_front.bi.in_flight <= 1, 1);
+        (void)blkif_poll(&rig_front.bi, 64);
+        (void)blkfront_take(&rig_front, &answer);
     }
     for (u32 i = 0; i < 64; i++) {
-        assert_true(front.bi.in_flight <= 1);
-        (void)blkif_poll(&front.bi, 64);
+        assert_true(rig_front.bi.in_flight <= 1);
+        (void)blkif_poll(&rig_front.bi, 64);
     }
-    expect_answer(2, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_OKAY);
-    expect_answer(3, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
-    assert_int_equal(faulty.flushes, 2);
-    assert_int_equal(faulty.unflushed_writes, 1); /* the last one's */
-    assert_memory_equal(disk, front.page[2], PAGE_BYTES);
+    rig_expect_answer(2, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_OKAY);
+    rig_expect_answer(3, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
+    assert_int_equal(rig_faulty.flushes, 2);
+    assert_int_equal(rig_faulty.unflushed_writes, 1); /* the last one's */
+    assert_memory_equal(rig_disk, rig_front.page[2], PAGE_BYTES);
 }
 
 static void a_failed_flush_fails_the_barrier_and_writes_nothing(void **state)
 {
     (void)state;
-    faulty.fail_every = 1;
-    faulty.fail = ST_IO;
-    fill(1, 2);
-    blkfront_put(&front, BLKIF_OP_WRITE_BARRIER, 2, 0, 1, 1);
-    serve();
-    expect_answer(2, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_ERROR);
-    assert_int_equal(disk[0], 0);
-    faulty.fail_every = 0;
-    blkfront_put(&front, BLKIF_OP_WRITE, 3, 0, 1, 1);
-    serve(); /* the ring goes on behind it */
-    expect_answer(3, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
+    rig_faulty.fail_every = 1;
+    rig_faulty.fail = ST_IO;
+    rig_fill(1, 2);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE_BARRIER, 2, 0, 1, 1);
+    rig_serve();
+    rig_expect_answer(2, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_ERROR);
+    assert_int_equal(rig_disk[0], 0);
+    rig_faulty.fail_every = 0;
+    blkfront_put(&rig_front, BLKIF_OP_WRITE, 3, 0, 1, 1);
+    rig_serve(); /* the ring goes on behind it */
+    rig_expect_answer(3, BLKIF_OP_WRITE, BLKIF_RSP_OKAY);
 }
 
 static void a_discard_is_done_where_the_medium_can(void **state)
@@ -215,25 +147,25 @@ static void a_discard_is_done_where_the_medium_can(void **state)
     u8 *entry;
 
     (void)state;
-    entry = blkfront_entry(&front, 0);
+    entry = blkfront_entry(&rig_front, 0);
     entry[0] = BLKIF_OP_DISCARD;
     memcpy(entry + 24, &sectors, 8);
-    serve();
-    expect_answer(0, BLKIF_OP_DISCARD,
-                  faulty.bdev.info.discard ? BLKIF_RSP_OKAY : BLKIF_RSP_EOPNOTSUPP);
-    faulty.bdev.info.discard = false;
-    entry = blkfront_entry(&front, 0);
+    rig_serve();
+    rig_expect_answer(0, BLKIF_OP_DISCARD,
+                      rig_faulty.bdev.info.discard ? BLKIF_RSP_OKAY : BLKIF_RSP_EOPNOTSUPP);
+    rig_faulty.bdev.info.discard = false;
+    entry = blkfront_entry(&rig_front, 0);
     entry[0] = BLKIF_OP_DISCARD;
     memcpy(entry + 24, &sectors, 8);
-    serve();
-    expect_answer(0, BLKIF_OP_DISCARD, BLKIF_RSP_EOPNOTSUPP);
-    faulty.bdev.info.discard = true;
+    rig_serve();
+    rig_expect_answer(0, BLKIF_OP_DISCARD, BLKIF_RSP_EOPNOTSUPP);
+    rig_faulty.bdev.info.discard = true;
     sectors = FRONT_DISK_SECTORS + 1;
-    entry = blkfront_entry(&front, 0);
+    entry = blkfront_entry(&rig_front, 0);
     entry[0] = BLKIF_OP_DISCARD;
     memcpy(entry + 24, &sectors, 8);
-    serve();
-    expect_answer(0, BLKIF_OP_DISCARD, BLKIF_RSP_ERROR);
+    rig_serve();
+    rig_expect_answer(0, BLKIF_OP_DISCARD, BLKIF_RSP_ERROR);
 }
 
 /* --- requests that are wrong ------------------------------------------------------------------ */
@@ -261,13 +193,14 @@ static void wrong_requests_are_answered_and_the_next_is_served(void **state)
 
     (void)state;
     for (u32 i = 0; i < ARRAY_LEN(wrong); i++) {
-        blkfront_put(&front, wrong[i].op, 100 + i, wrong[i].sector, wrong[i].page, wrong[i].count);
-        serve();
-        expect_answer(100 + i, wrong[i].op, wrong[i].status);
-        assert_int_equal(front.mapped, 0);
-        blkfront_put(&front, BLKIF_OP_READ, 1, 0, 0, 1);
-        serve();
-        expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+        blkfront_put(&rig_front, wrong[i].op, 100 + i, wrong[i].sector, wrong[i].page,
+                     wrong[i].count);
+        rig_serve();
+        rig_expect_answer(100 + i, wrong[i].op, wrong[i].status);
+        assert_int_equal(rig_front.mapped, 0);
+        blkfront_put(&rig_front, BLKIF_OP_READ, 1, 0, 0, 1);
+        rig_serve();
+        rig_expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_OKAY);
     }
 }
 
@@ -277,33 +210,33 @@ static void segments_outside_of_their_page_are_refused(void **state)
 
     (void)state;
     for (u32 i = 0; i < ARRAY_LEN(wrong); i++) {
-        blkfront_put(&front, BLKIF_OP_READ, i, 0, 0, 1);
-        memcpy(front.ring[0] + 64 + i * 112 + 24, &wrong[i], sizeof(wrong[i]));
-        serve();
-        expect_answer(i, BLKIF_OP_READ, BLKIF_RSP_ERROR);
+        blkfront_put(&rig_front, BLKIF_OP_READ, i, 0, 0, 1);
+        memcpy(rig_front.ring[0] + 64 + i * 112 + 24, &wrong[i], sizeof(wrong[i]));
+        rig_serve();
+        rig_expect_answer(i, BLKIF_OP_READ, BLKIF_RSP_ERROR);
     }
-    assert_int_equal(front.bi.errors_guest, ARRAY_LEN(wrong));
+    assert_int_equal(rig_front.bi.errors_guest, ARRAY_LEN(wrong));
 }
 
 static void indirect_requests_that_are_wrong_are_refused(void **state)
 {
     (void)state;
-    blkfront_put_indirect(&front, BLKIF_OP_READ, 1, 0, 0, BLKIF_SEG_MAX + 1, 63);
-    serve();
-    expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_ERROR);
-    blkfront_put_indirect(&front, BLKIF_OP_READ, 2, 0, 0, 0, 63);
-    serve();
-    expect_answer(2, BLKIF_OP_READ, BLKIF_RSP_ERROR);
-    blkfront_put_indirect(&front, BLKIF_OP_WRITE_BARRIER, 3, 0, 0, 1, 63);
-    serve();
-    expect_answer(3, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_EOPNOTSUPP);
-    blkfront_put_indirect(&front, BLKIF_OP_INDIRECT, 4, 0, 0, 1, 63);
-    serve();
-    expect_answer(4, BLKIF_OP_INDIRECT, BLKIF_RSP_EOPNOTSUPP);
-    front.revoked[63] = true;
-    blkfront_put_indirect(&front, BLKIF_OP_READ, 5, 0, 0, 1, 63);
-    serve();
-    expect_answer(5, BLKIF_OP_READ, BLKIF_RSP_ERROR);
+    blkfront_put_indirect(&rig_front, BLKIF_OP_READ, 1, 0, 0, BLKIF_SEG_MAX + 1, 63);
+    rig_serve();
+    rig_expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_ERROR);
+    blkfront_put_indirect(&rig_front, BLKIF_OP_READ, 2, 0, 0, 0, 63);
+    rig_serve();
+    rig_expect_answer(2, BLKIF_OP_READ, BLKIF_RSP_ERROR);
+    blkfront_put_indirect(&rig_front, BLKIF_OP_WRITE_BARRIER, 3, 0, 0, 1, 63);
+    rig_serve();
+    rig_expect_answer(3, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_EOPNOTSUPP);
+    blkfront_put_indirect(&rig_front, BLKIF_OP_INDIRECT, 4, 0, 0, 1, 63);
+    rig_serve();
+    rig_expect_answer(4, BLKIF_OP_INDIRECT, BLKIF_RSP_EOPNOTSUPP);
+    rig_front.revoked[63] = true;
+    blkfront_put_indirect(&rig_front, BLKIF_OP_READ, 5, 0, 0, 1, 63);
+    rig_serve();
+    rig_expect_answer(5, BLKIF_OP_READ, BLKIF_RSP_ERROR);
 }
 
 static void a_read_only_disk_is_not_written(void **state)
@@ -312,38 +245,38 @@ static void a_read_only_disk_is_not_written(void **state)
     u8 *entry;
 
     (void)state;
-    front.bi.read_only = true;
-    fill(0, 1);
-    blkfront_put(&front, BLKIF_OP_WRITE, 1, 0, 0, 1);
-    blkfront_put(&front, BLKIF_OP_WRITE_BARRIER, 2, 0, 0, 1);
-    blkfront_put(&front, BLKIF_OP_FLUSH_DISKCACHE, 3, 0, 0, 1);
-    blkfront_put(&front, BLKIF_OP_FLUSH_DISKCACHE, 4, 0, 0, 0);
-    blkfront_put(&front, BLKIF_OP_READ, 5, 0, 1, 1);
-    serve();
-    expect_answer(1, BLKIF_OP_WRITE, BLKIF_RSP_ERROR);
-    expect_answer(2, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_ERROR);
-    expect_answer(3, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_ERROR);
-    expect_answer(4, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_OKAY);
-    expect_answer(5, BLKIF_OP_READ, BLKIF_RSP_OKAY);
-    assert_int_equal(disk[0], 0);
-    disk[0] = 1;
-    entry = blkfront_entry(&front, 0);
+    rig_front.bi.read_only = true;
+    rig_fill(0, 1);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE, 1, 0, 0, 1);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE_BARRIER, 2, 0, 0, 1);
+    blkfront_put(&rig_front, BLKIF_OP_FLUSH_DISKCACHE, 3, 0, 0, 1);
+    blkfront_put(&rig_front, BLKIF_OP_FLUSH_DISKCACHE, 4, 0, 0, 0);
+    blkfront_put(&rig_front, BLKIF_OP_READ, 5, 0, 1, 1);
+    rig_serve();
+    rig_expect_answer(1, BLKIF_OP_WRITE, BLKIF_RSP_ERROR);
+    rig_expect_answer(2, BLKIF_OP_WRITE_BARRIER, BLKIF_RSP_ERROR);
+    rig_expect_answer(3, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_ERROR);
+    rig_expect_answer(4, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_RSP_OKAY);
+    rig_expect_answer(5, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+    assert_int_equal(rig_disk[0], 0);
+    rig_disk[0] = 1;
+    entry = blkfront_entry(&rig_front, 0);
     entry[0] = BLKIF_OP_DISCARD;
     memcpy(entry + 24, &sectors, sizeof(sectors));
-    serve();
-    expect_answer(0, BLKIF_OP_DISCARD, BLKIF_RSP_ERROR);
-    assert_int_equal(disk[0], 1);
+    rig_serve();
+    rig_expect_answer(0, BLKIF_OP_DISCARD, BLKIF_RSP_ERROR);
+    assert_int_equal(rig_disk[0], 1);
 }
 
 static void whole_blocks_only_where_blocks_are_larger(void **state)
 {
     (void)state;
-    faulty.bdev.info.logical_block_bytes = 4096;
-    blkfront_put(&front, BLKIF_OP_READ, 1, 4, 0, 1);
-    blkfront_put(&front, BLKIF_OP_READ, 2, 8, 0, 1);
-    serve();
-    expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_ERROR);
-    expect_answer(2, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+    rig_faulty.bdev.info.logical_block_bytes = 4096;
+    blkfront_put(&rig_front, BLKIF_OP_READ, 1, 4, 0, 1);
+    blkfront_put(&rig_front, BLKIF_OP_READ, 2, 8, 0, 1);
+    rig_serve();
+    rig_expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_ERROR);
+    rig_expect_answer(2, BLKIF_OP_READ, BLKIF_RSP_OKAY);
 }
 
 /* --- rings ------------------------------------------------------------------------------------ */
@@ -353,186 +286,186 @@ static void a_ring_that_claims_too_much_is_broken_and_left_alone(void **state)
     u8 before[PAGE_BYTES];
 
     (void)state;
-    front.prod[0] = front.entries + 1;
-    blkfront_push(&front, 0);
-    memcpy(before, front.ring[0], PAGE_BYTES);
-    assert_int_equal(blkif_poll(&front.bi, 64), 0);
-    assert_true(front.bi.ring[0].broken);
-    assert_false(blkif_arm(&front.bi));
-    front.prod[0] = 1;
-    blkfront_push(&front, 0);
-    memcpy(before, front.ring[0], 4);
-    assert_int_equal(blkif_poll(&front.bi, 64), 0);
-    assert_memory_equal(before, front.ring[0], PAGE_BYTES);
+    rig_front.prod[0] = rig_front.entries + 1;
+    blkfront_push(&rig_front, 0);
+    memcpy(before, rig_front.ring[0], PAGE_BYTES);
+    assert_int_equal(blkif_poll(&rig_front.bi, 64), 0);
+    assert_true(rig_front.bi.ring[0].broken);
+    assert_false(blkif_arm(&rig_front.bi));
+    rig_front.prod[0] = 1;
+    blkfront_push(&rig_front, 0);
+    memcpy(before, rig_front.ring[0], 4);
+    assert_int_equal(blkif_poll(&rig_front.bi, 64), 0);
+    assert_memory_equal(before, rig_front.ring[0], PAGE_BYTES);
 }
 
 /* An index that goes back while answers are owed. */
 static void a_ring_that_goes_back_is_broken(void **state)
 {
     (void)state;
-    faulty.stall = true;
-    faulty.delay_turns = 1;
+    rig_faulty.stall = true;
+    rig_faulty.delay_turns = 1;
     for (u32 i = 0; i < 4; i++) {
-        blkfront_put(&front, BLKIF_OP_READ, i, 0, i, 1);
+        blkfront_put(&rig_front, BLKIF_OP_READ, i, 0, i, 1);
     }
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 64);
-    assert_int_equal(front.bi.in_flight, 4);
-    front.prod[0] = 2;
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 64);
-    assert_true(front.bi.ring[0].broken);
-    faulty.stall = false;
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 64);
+    assert_int_equal(rig_front.bi.in_flight, 4);
+    rig_front.prod[0] = 2;
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 64);
+    assert_true(rig_front.bi.ring[0].broken);
+    rig_faulty.stall = false;
     for (u32 i = 0; i < 16; i++) {
-        (void)blkif_poll(&front.bi, 64);
+        (void)blkif_poll(&rig_front.bi, 64);
     }
-    assert_int_equal(front.bi.in_flight, 0);
-    expect_no_answer();
+    assert_int_equal(rig_front.bi.in_flight, 0);
+    rig_expect_no_answer();
 }
 
 /* Requests over entries whose answers are still owed. */
 static void a_ring_that_overtakes_its_answers_is_broken(void **state)
 {
     (void)state;
-    faulty.stall = true;
-    faulty.delay_turns = 1;
+    rig_faulty.stall = true;
+    rig_faulty.delay_turns = 1;
     for (u32 i = 0; i < 4; i++) {
-        blkfront_put(&front, BLKIF_OP_READ, i, 0, i, 1);
+        blkfront_put(&rig_front, BLKIF_OP_READ, i, 0, i, 1);
     }
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 64);
-    front.prod[0] = front.entries;
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 0);
-    assert_false(front.bi.ring[0].broken);
-    front.prod[0] = front.entries + 1;
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 64);
-    assert_true(front.bi.ring[0].broken);
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 64);
+    rig_front.prod[0] = rig_front.entries;
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 0);
+    assert_false(rig_front.bi.ring[0].broken);
+    rig_front.prod[0] = rig_front.entries + 1;
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 64);
+    assert_true(rig_front.bi.ring[0].broken);
 }
 
 static void indices_run_over_the_end_of_their_numbers(void **state)
 {
-    struct blkif_sring *ring = (struct blkif_sring *)(void *)front.ring[0];
+    struct blkif_sring *ring = (struct blkif_sring *)(void *)rig_front.ring[0];
 
     (void)state;
-    assert_true(blkif_shutdown(&front.bi));
-    ring->req_prod = ring->rsp_prod = front.prod[0] = front.cons[0] = UINT32_MAX - 1;
+    assert_true(blkif_shutdown(&rig_front.bi));
+    ring->req_prod = ring->rsp_prod = rig_front.prod[0] = rig_front.cons[0] = UINT32_MAX - 1;
     ring->rsp_event = UINT32_MAX;
-    assert_int_equal(blkif_connect(&front.bi, 0, BLKIF_ABI_64, front.ring[0], 1), ST_OK);
+    assert_int_equal(blkif_connect(&rig_front.bi, 0, BLKIF_ABI_64, rig_front.ring[0], 1), ST_OK);
     for (u32 i = 0; i < 4; i++) {
-        blkfront_put(&front, BLKIF_OP_READ, i, 0, i, 1);
+        blkfront_put(&rig_front, BLKIF_OP_READ, i, 0, i, 1);
     }
-    serve();
+    rig_serve();
     for (u32 i = 0; i < 4; i++) {
-        expect_answer(i, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+        rig_expect_answer(i, BLKIF_OP_READ, BLKIF_RSP_OKAY);
     }
-    assert_int_equal(front.events[0], 1);
+    assert_int_equal(rig_front.events[0], 1);
 }
 
 /* After a suspend the answers of before are there; requests put meanwhile are served. */
 static void a_ring_is_taken_up_where_its_answers_end(void **state)
 {
     (void)state;
-    blkfront_put(&front, BLKIF_OP_READ, 1, 0, 0, 1);
-    serve();
-    expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_OKAY);
-    assert_true(blkif_shutdown(&front.bi));
-    blkfront_put(&front, BLKIF_OP_READ, 2, 0, 0, 1);
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 64);
-    expect_no_answer();
-    assert_int_equal(blkif_connect(&front.bi, 0, BLKIF_ABI_64, front.ring[0], 1), ST_OK);
-    serve();
-    expect_answer(2, BLKIF_OP_READ, BLKIF_RSP_OKAY);
-    expect_no_answer();
+    blkfront_put(&rig_front, BLKIF_OP_READ, 1, 0, 0, 1);
+    rig_serve();
+    rig_expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+    assert_true(blkif_shutdown(&rig_front.bi));
+    blkfront_put(&rig_front, BLKIF_OP_READ, 2, 0, 0, 1);
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 64);
+    rig_expect_no_answer();
+    assert_int_equal(blkif_connect(&rig_front.bi, 0, BLKIF_ABI_64, rig_front.ring[0], 1), ST_OK);
+    rig_serve();
+    rig_expect_answer(2, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+    rig_expect_no_answer();
 }
 
 static void a_ring_with_nonsense_in_it_is_not_connected(void **state)
 {
     (void)state;
-    assert_true(blkif_shutdown(&front.bi));
-    front.prod[0] = front.entries + 1;
-    blkfront_push(&front, 0);
-    assert_int_equal(blkif_connect(&front.bi, 0, BLKIF_ABI_64, front.ring[0], 1), ST_GUEST);
-    assert_int_equal(blkif_poll(&front.bi, 64), 0);
+    assert_true(blkif_shutdown(&rig_front.bi));
+    rig_front.prod[0] = rig_front.entries + 1;
+    blkfront_push(&rig_front, 0);
+    assert_int_equal(blkif_connect(&rig_front.bi, 0, BLKIF_ABI_64, rig_front.ring[0], 1), ST_GUEST);
+    assert_int_equal(blkif_poll(&rig_front.bi, 64), 0);
 }
 
 /* [BLKIF] rsp_event, as RING_PUSH_RESPONSES_AND_CHECK_NOTIFY in xen/io/ring.h */
 static void events_are_sent_when_asked_and_once_per_batch(void **state)
 {
-    struct blkif_sring *ring = (struct blkif_sring *)(void *)front.ring[0];
+    struct blkif_sring *ring = (struct blkif_sring *)(void *)rig_front.ring[0];
 
     (void)state;
     ring->rsp_event = 3;
     for (u32 i = 0; i < 2; i++) {
-        blkfront_put(&front, BLKIF_OP_READ, i, 0, i, 1);
+        blkfront_put(&rig_front, BLKIF_OP_READ, i, 0, i, 1);
     }
-    serve();
-    assert_int_equal(front.events[0], 0);
+    rig_serve();
+    assert_int_equal(rig_front.events[0], 0);
     for (u32 i = 0; i < 3; i++) {
-        blkfront_put(&front, BLKIF_OP_READ, i, 0, i, 1);
+        blkfront_put(&rig_front, BLKIF_OP_READ, i, 0, i, 1);
     }
-    serve();
-    assert_int_equal(front.events[0], 1);
+    rig_serve();
+    assert_int_equal(rig_front.events[0], 1);
     ring->rsp_event = ring->rsp_prod; /* passed already */
-    blkfront_put(&front, BLKIF_OP_READ, 9, 0, 0, 1);
-    serve();
-    assert_int_equal(front.events[0], 1);
+    blkfront_put(&rig_front, BLKIF_OP_READ, 9, 0, 0, 1);
+    rig_serve();
+    assert_int_equal(rig_front.events[0], 1);
     ring->rsp_event = ring->rsp_prod + 1;
-    blkfront_put(&front, BLKIF_OP_READ, 9, 0, 0, 1);
-    serve();
-    assert_int_equal(front.events[0], 2);
+    blkfront_put(&rig_front, BLKIF_OP_READ, 9, 0, 0, 1);
+    rig_serve();
+    assert_int_equal(rig_front.events[0], 2);
 }
 
 static void arming_asks_for_the_next_request(void **state)
 {
-    struct blkif_sring *ring = (struct blkif_sring *)(void *)front.ring[0];
+    struct blkif_sring *ring = (struct blkif_sring *)(void *)rig_front.ring[0];
 
     (void)state;
-    blkfront_put(&front, BLKIF_OP_READ, 1, 0, 0, 1);
-    serve();
-    assert_false(blkif_arm(&front.bi));
+    blkfront_put(&rig_front, BLKIF_OP_READ, 1, 0, 0, 1);
+    rig_serve();
+    assert_false(blkif_arm(&rig_front.bi));
     assert_int_equal(ring->req_event, 2);
-    blkfront_put(&front, BLKIF_OP_READ, 2, 0, 0, 1);
-    blkfront_push(&front, 0);
-    assert_true(blkif_arm(&front.bi));
+    blkfront_put(&rig_front, BLKIF_OP_READ, 2, 0, 0, 1);
+    blkfront_push(&rig_front, 0);
+    assert_true(blkif_arm(&rig_front.bi));
 }
 
 static void several_rings_are_served_in_turn(void **state)
 {
-    struct blkif_sring *ring = (struct blkif_sring *)(void *)front.ring[1];
+    struct blkif_sring *ring = (struct blkif_sring *)(void *)rig_front.ring[1];
 
     (void)state;
-    assert_int_equal(blkif_connect(&front.bi, 1, BLKIF_ABI_64, front.ring[1], 1), ST_OK);
+    assert_int_equal(blkif_connect(&rig_front.bi, 1, BLKIF_ABI_64, rig_front.ring[1], 1), ST_OK);
     ring->rsp_event = 1;
     for (u32 i = 0; i < 8; i++) {
-        u8 *entry = blkfront_entry(&front, 1);
+        u8 *entry = blkfront_entry(&rig_front, 1);
 
         entry[0] = BLKIF_OP_FLUSH_DISKCACHE;
-        blkfront_put(&front, BLKIF_OP_FLUSH_DISKCACHE, i, 0, 0, 0);
+        blkfront_put(&rig_front, BLKIF_OP_FLUSH_DISKCACHE, i, 0, 0, 0);
     }
-    blkfront_push(&front, 0);
-    blkfront_push(&front, 1);
+    blkfront_push(&rig_front, 0);
+    blkfront_push(&rig_front, 1);
     for (u32 turn = 1; turn <= 4; turn++) {
-        (void)blkif_poll(&front.bi, 2);
-        assert_int_equal(front.bi.ring[0].req_cons, 2 * ((turn + 1) / 2));
-        assert_int_equal(front.bi.ring[1].req_cons, 2 * (turn / 2));
+        (void)blkif_poll(&rig_front.bi, 2);
+        assert_int_equal(rig_front.bi.ring[0].req_cons, 2 * ((turn + 1) / 2));
+        assert_int_equal(rig_front.bi.ring[1].req_cons, 2 * (turn / 2));
     }
-    serve();
+    rig_serve();
     assert_int_equal(ring->rsp_prod, 8);
-    assert_true(front.events[1] > 0 && front.events[0] > 0);
+    assert_true(rig_front.events[1] > 0 && rig_front.events[0] > 0);
 }
 
 static void a_ring_of_four_pages_is_used_to_its_end(void **state)
 {
     (void)state;
-    start_with(BLKIF_ABI_64, 4);
-    assert_int_equal(front.entries, 128);
+    rig_start_with(BLKIF_ABI_64, 4);
+    assert_int_equal(rig_front.entries, 128);
     for (u32 i = 0; i < 300; i++) {
-        blkfront_put(&front, BLKIF_OP_READ, i, 0, i % FRONT_PAGES, 1);
-        serve();
-        expect_answer(i, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+        blkfront_put(&rig_front, BLKIF_OP_READ, i, 0, i % FRONT_PAGES, 1);
+        rig_serve();
+        rig_expect_answer(i, BLKIF_OP_READ, BLKIF_RSP_OKAY);
     }
 }
 
@@ -541,52 +474,52 @@ static void a_ring_of_four_pages_is_used_to_its_end(void **state)
 static void more_requests_than_slots_wait_in_their_ring(void **state)
 {
     (void)state;
-    start_with(BLKIF_ABI_64, 2);
-    faulty.delay_turns = 2;
+    rig_start_with(BLKIF_ABI_64, 2);
+    rig_faulty.delay_turns = 2;
     for (u32 i = 0; i < 64; i++) {
-        blkfront_put(&front, BLKIF_OP_READ, i, 0, i % 8, 1);
+        blkfront_put(&rig_front, BLKIF_OP_READ, i, 0, i % 8, 1);
     }
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 64);
-    assert_int_equal(front.pool.in_flight, REQUESTS_MAX);
-    assert_true(front.bi.no_slot > 0);
-    serve();
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 64);
+    assert_int_equal(rig_front.pool.in_flight, REQUESTS_MAX);
+    assert_true(rig_front.bi.no_slot > 0);
+    rig_serve();
     for (u32 i = 0; i < 64; i++) {
         struct blkfront_answer answer;
 
-        assert_true(blkfront_take(&front, &answer));
+        assert_true(blkfront_take(&rig_front, &answer));
         assert_int_equal(answer.status, BLKIF_RSP_OKAY);
     }
-    expect_no_answer();
+    rig_expect_no_answer();
 }
 
 static void no_room_to_map_is_waited_for(void **state)
 {
     (void)state;
-    front.map_again = 3;
-    blkfront_put(&front, BLKIF_OP_READ, 1, 0, 0, 1);
-    blkfront_push(&front, 0);
+    rig_front.map_again = 3;
+    blkfront_put(&rig_front, BLKIF_OP_READ, 1, 0, 0, 1);
+    blkfront_push(&rig_front, 0);
     for (u32 i = 0; i < 3; i++) {
-        (void)blkif_poll(&front.bi, 64);
-        expect_no_answer();
-        assert_int_equal(front.pool.in_flight, 0);
+        (void)blkif_poll(&rig_front.bi, 64);
+        rig_expect_no_answer();
+        assert_int_equal(rig_front.pool.in_flight, 0);
     }
-    serve();
-    expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_OKAY);
-    assert_int_equal(front.bi.no_map, 3);
+    rig_serve();
+    rig_expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+    assert_int_equal(rig_front.bi.no_map, 3);
 }
 
 static void a_failing_medium_is_told(void **state)
 {
     (void)state;
-    faulty.delay_turns = 1;
-    faulty.fail_every = 1;
-    faulty.fail = ST_IO;
-    blkfront_put(&front, BLKIF_OP_READ, 1, 0, 0, 1);
-    serve();
-    expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_ERROR);
-    assert_int_equal(front.bi.errors_medium, 1);
-    assert_int_equal(front.bi.errors_guest, 0);
+    rig_faulty.delay_turns = 1;
+    rig_faulty.fail_every = 1;
+    rig_faulty.fail = ST_IO;
+    blkfront_put(&rig_front, BLKIF_OP_READ, 1, 0, 0, 1);
+    rig_serve();
+    rig_expect_answer(1, BLKIF_OP_READ, BLKIF_RSP_ERROR);
+    assert_int_equal(rig_front.bi.errors_medium, 1);
+    assert_int_equal(rig_front.bi.errors_guest, 0);
 }
 
 static void nothing_is_written_after_the_end(void **state)
@@ -594,26 +527,26 @@ static void nothing_is_written_after_the_end(void **state)
     u8 before[PAGE_BYTES];
 
     (void)state;
-    faulty.delay_turns = 5;
-    blkfront_put(&front, BLKIF_OP_READ, 1, 0, 0, 1);
-    blkfront_put(&front, BLKIF_OP_WRITE_BARRIER, 2, 0, 0, 1);
-    blkfront_push(&front, 0);
-    (void)blkif_poll(&front.bi, 64);
-    faulty.stall = true; /* the medium cannot let go at once */
-    memcpy(before, front.ring[0], PAGE_BYTES);
-    assert_false(blkif_shutdown(&front.bi));
-    assert_true(EXPECT_PANIC(blkif_connect(&front.bi, 0, BLKIF_ABI_64, front.ring[0], 1)));
-    front.bi.ring[0].page = NULL;
-    faulty.stall = false;
-    for (u32 i = 0; i < 16 && !blkif_shutdown(&front.bi); i++) {
-        bdev_poll(&faulty.bdev);
+    rig_faulty.delay_turns = 5;
+    blkfront_put(&rig_front, BLKIF_OP_READ, 1, 0, 0, 1);
+    blkfront_put(&rig_front, BLKIF_OP_WRITE_BARRIER, 2, 0, 0, 1);
+    blkfront_push(&rig_front, 0);
+    (void)blkif_poll(&rig_front.bi, 64);
+    rig_faulty.stall = true; /* the medium cannot let go at once */
+    memcpy(before, rig_front.ring[0], PAGE_BYTES);
+    assert_false(blkif_shutdown(&rig_front.bi));
+    assert_true(EXPECT_PANIC(blkif_connect(&rig_front.bi, 0, BLKIF_ABI_64, rig_front.ring[0], 1)));
+    rig_front.bi.ring[0].page = NULL;
+    rig_faulty.stall = false;
+    for (u32 i = 0; i < 16 && !blkif_shutdown(&rig_front.bi); i++) {
+        bdev_poll(&rig_faulty.bdev);
     }
-    assert_true(blkif_shutdown(&front.bi));
-    assert_memory_equal(before, front.ring[0], PAGE_BYTES);
-    assert_int_equal(front.mapped, 0);
+    assert_true(blkif_shutdown(&rig_front.bi));
+    assert_memory_equal(before, rig_front.ring[0], PAGE_BYTES);
+    assert_int_equal(rig_front.mapped, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_blkif_start, rig_blkif_finish)
 
 int main(void)
 {
