@@ -51,7 +51,7 @@ part         = $(if $(filter $(1),$(PARTS)),1,0)
 PART_FLAGS  := -DPART_PV=$(call part,pv) -DPART_RINGS=$(call part,rings) \
 	-DPART_ENTROPY=$(call part,entropy) -DPART_CONSOLE=$(call part,console) \
 	-DPART_TABLES=$(call part,tables)
-IMAGE_LIMIT := $(if $(filter-out $(PARTS_VIRTIO),$(PARTS)),131072,98304)
+IMAGE_LIMIT := $(if $(filter-out $(PARTS_VIRTIO),$(PARTS)),163840,98304)
 
 # On a request's way: compiled for speed. The rest of the image is compiled for size.
 FAST_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/vblk_quick.c \
