@@ -9,6 +9,7 @@ B := build
 ENGINE_SRCS := \
 	start/base/status.c start/base/log.c start/base/bucket.c \
 	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
+	start/share.c start/turn.c \
 	start/classes.c start/consoles.c start/random.c start/report.c start/command.c start/pv.c \
 	drivers/fdt/fdt_scan.c \
 	drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
@@ -44,13 +45,13 @@ IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
 # What the image may be built without (start/base/parts.h says what each is). With virtio alone it
 # holds to the smaller ceiling of text, rodata and data; `make check` builds it so too.
 PARTS_VIRTIO := rings entropy console
-PARTS_KNOWN  := $(PARTS_VIRTIO) pv tables
+PARTS_KNOWN  := $(PARTS_VIRTIO) pv tables limits
 PARTS        ?= $(PARTS_KNOWN)
 $(if $(filter-out $(PARTS_KNOWN),$(PARTS)),$(error PARTS=$(PARTS): there are only: $(PARTS_KNOWN)))
 part         = $(if $(filter $(1),$(PARTS)),1,0)
 PART_FLAGS  := -DPART_PV=$(call part,pv) -DPART_RINGS=$(call part,rings) \
 	-DPART_ENTROPY=$(call part,entropy) -DPART_CONSOLE=$(call part,console) \
-	-DPART_TABLES=$(call part,tables)
+	-DPART_TABLES=$(call part,tables) -DPART_LIMITS=$(call part,limits)
 IMAGE_LIMIT := $(if $(filter-out $(PARTS_VIRTIO),$(PARTS)),163840,98304)
 
 # On a request's way: compiled for speed. The rest of the image is compiled for size.

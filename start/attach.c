@@ -9,13 +9,12 @@
 #include "start/classes.h"
 #include "start/port.h"
 
-#define SHARE_MIN 4 /* units of work a device gets in a turn, however many there are */
-
-void attach_init(struct attach *attach, struct disks *disks)
+void attach_init(struct attach *attach, struct disks *disks, struct shares *shares)
 {
     /* Most of a megabyte, and the C library's memset() goes byte by byte. */
     port_zero(attach, sizeof(*attach));
     attach->disks = disks;
+    attach->shares = shares;
     attach->wake_ns = POLL_NEVER;
     vblk_pool_init(&attach->pool);
 }
@@ -47,16 +46,6 @@ static void guest_invalidate(void *ctx)
 
 /* --- guests --------------------------------------------------------------------------------- */
 
-static struct guest *guest_find(struct attach *attach, u16 domid)
-{
-    for (u32 i = 0; i < attach->serving_count; i++) {
-        if (attach->serving[i]->domid == domid) {
-            return attach->serving[i];
-        }
-    }
-    return NULL;
-}
-
 static enum status guest_start(struct attach *attach, struct guest *guest, u16 domid)
 {
     enum status st = gmem_foreign_open(&guest->memory, domid);
@@ -72,34 +61,40 @@ static enum status guest_start(struct attach *attach, struct guest *guest, u16 d
     }
     guest->server.invalidate = guest_invalidate;
     guest->server.invalidate_ctx = guest;
-    guest->used = true;
     guest->domid = domid;
-    guest->device_count = 0;
     attach->serving[attach->serving_count++] = guest;
     return ST_OK;
 }
 
 /** The guest's record, made with its first device. */
-static enum status guest_get(struct attach *attach, u16 domid, struct guest **guest)
+static enum status guest_get(struct attach *attach, struct device *device,
+                             const struct backend_request *request)
 {
-    *guest = guest_find(attach, domid);
-    if (*guest) {
-        return ST_OK;
+    struct shares *shares = attach->shares;
+    enum status st = share_join(shares, &device->member, request->domid, request->devid);
+
+    if (st != ST_OK) {
+        return st;
     }
-    for (u32 i = 0; i < GUESTS_MAX; i++) {
-        if (!attach->guest[i].used) {
-            *guest = &attach->guest[i];
-            return guest_start(attach, *guest, domid);
+    device->guest = &attach->guest[device->member.share - shares->share];
+    if (device->guest->device_count == 0) {
+        st = guest_start(attach, device->guest, request->domid);
+        if (st != ST_OK) {
+            share_leave(shares, &device->member);
+            return st;
         }
     }
-    log_error("dom%u: %d guests are served already (GUESTS_MAX)", domid, GUESTS_MAX);
-    return ST_FULL;
+    device->guest->device_count++;
+    return ST_OK;
 }
 
 /** The guest's record goes with its last device. */
-static void guest_put(struct attach *attach, struct guest *guest)
+static void guest_put(struct attach *attach, struct device *device)
 {
-    if (guest->device_count > 0) {
+    struct guest *guest = device->guest;
+
+    share_leave(attach->shares, &device->member);
+    if (--guest->device_count > 0) {
         return;
     }
     attach->traps += guest->server.traps;
@@ -107,7 +102,6 @@ static void guest_put(struct attach *attach, struct guest *guest)
     attach->invalidations += guest->server.invalidations;
     ioreq_server_destroy(&guest->server);
     gmem_foreign_close(&guest->memory);
-    guest->used = false;
     for (u32 i = 0; i < attach->serving_count; i++) {
         if (attach->serving[i] == guest) {
             attach->serving[i] = attach->serving[--attach->serving_count];
@@ -157,7 +151,6 @@ static enum status device_start(struct attach *attach, struct device *device)
         class_close(attach, device);
         return st;
     }
-    device->guest->device_count++;
     device->state = DEVICE_LIVE;
     attach->active[attach->active_count++] = device;
     watch_add(&attach->watch, device->vdev);
@@ -193,13 +186,13 @@ static enum status attach_device(struct attach *attach, const struct backend_req
         return ST_FULL;
     }
     device->class = class;
-    st = guest_get(attach, request->domid, &device->guest);
+    st = guest_get(attach, device, request);
     if (st != ST_OK) {
         return st;
     }
     st = device_make(attach, device, request);
     if (st != ST_OK) {
-        guest_put(attach, device->guest);
+        guest_put(attach, device);
         return st;
     }
     *out = device;
@@ -241,16 +234,13 @@ static void device_retire(struct attach *attach, const struct device *device)
 /** Let go of a device whose requests have all come back. */
 static void device_finish(struct attach *attach, struct device *device)
 {
-    struct guest *guest = device->guest;
-
     device_retire(attach, device);
     attach->requests += vdev_requests(device->vdev);
     attach->kicks += device->vdev->kicks;
     attach->interrupts += device->vdev->interrupts;
     class_close(attach, device);
     device->state = DEVICE_FREE;
-    guest->device_count--;
-    guest_put(attach, guest);
+    guest_put(attach, device);
     attach->detached++;
     log_info("%s: gone", device->name);
 }
@@ -302,19 +292,31 @@ u32 attach_disk_resized(struct attach *attach, const struct disk *disk)
 
 /* --- pollers: trapped accesses --------------------------------------------------------------- */
 
-static u32 poll_mmio(void *ctx, u32 budget)
+/** A guest's trapped accesses; their time is the guest's. */
+static u32 guest_trapped(struct attach *attach, struct guest *guest)
+{
+    u64 then_ns = PART_LIMITS ? port_now_ns() : 0;
+    u32 work = ioreq_poll(&guest->server);
+
+    if (PART_LIMITS && work > 0) {
+        attach->shares->share[guest - attach->guest].ns += port_now_ns() - then_ns;
+    }
+    return work;
+}
+
+u32 attach_mmio_poll(void *ctx, u32 budget)
 {
     struct attach *attach = ctx;
     u32 work = 0;
 
     (void)budget; /* bounded by the guests' vCPUs: each waits for its answer */
     for (u32 i = 0; i < attach->serving_count; i++) {
-        work += ioreq_poll(&attach->serving[i]->server);
+        work += guest_trapped(attach, attach->serving[i]);
     }
     return work;
 }
 
-static bool arm_mmio(void *ctx)
+bool attach_mmio_arm(void *ctx)
 {
     struct attach *attach = ctx;
     bool pending = false;
@@ -325,7 +327,7 @@ static bool arm_mmio(void *ctx)
     return pending;
 }
 
-static void disarm_mmio(void *ctx)
+void attach_mmio_disarm(void *ctx)
 {
     struct attach *attach = ctx;
 
@@ -336,14 +338,26 @@ static void disarm_mmio(void *ctx)
 
 /* --- pollers: data -------------------------------------------------------------------------- */
 
-static u32 poll_device(struct attach *attach, struct device *device, u32 share)
+bool attach_due(struct attach *attach)
+{
+    bool due = attach->walk || watch_found(&attach->watch) ||
+               (attach->wake_ns != POLL_NEVER && port_now_ns() >= attach->wake_ns);
+
+    if (due) {
+        attach->walk = false;
+        attach->wake_ns = POLL_NEVER;
+    }
+    return due;
+}
+
+u32 attach_device_poll(struct attach *attach, struct device *device, u32 budget)
 {
     struct vdev *dev = device->vdev;
     u32 work = 0;
 
     if (device->state == DEVICE_LIVE) {
         if (!vdev_idle(dev) || vdev_due(dev)) {
-            work = dev->ops->poll(dev, share);
+            work = dev->ops->poll(dev, budget);
             attach->walk |= vdev_in_flight(dev) > 0;
         }
         attach->wake_ns = min_u64(attach->wake_ns, dev->wake_ns ? dev->wake_ns : POLL_NEVER);
@@ -357,31 +371,8 @@ static u32 poll_device(struct attach *attach, struct device *device, u32 share)
     return 1;
 }
 
-static u32 poll_data(void *ctx, u32 budget)
+bool attach_arm(struct attach *attach)
 {
-    struct attach *attach = ctx;
-    u32 count = attach->active_count;
-    u32 share, work = gmem_foreign_reap();
-
-    if (!attach->walk && !watch_found(&attach->watch) &&
-        (attach->wake_ns == POLL_NEVER || port_now_ns() < attach->wake_ns)) {
-        return work;
-    }
-    attach->walk = false;
-    attach->wake_ns = POLL_NEVER;
-    share = count > 0 && budget / count > SHARE_MIN ? budget / count : SHARE_MIN;
-    for (u32 i = 0; i < count && i < attach->active_count; i++) {
-        u32 at = attach->turn_start + i;
-
-        work += poll_device(attach, attach->active[at % attach->active_count], share);
-    }
-    attach->turn_start = attach->turn_start + 1 < count ? attach->turn_start + 1 : 0;
-    return work;
-}
-
-static bool arm_data(void *ctx)
-{
-    struct attach *attach = ctx;
     bool pending = false;
 
     for (u32 i = 0; i < attach->active_count; i++) {
@@ -393,40 +384,11 @@ static bool arm_data(void *ctx)
     return pending;
 }
 
-static void disarm_data(void *ctx)
+void attach_disarm(struct attach *attach)
 {
-    struct attach *attach = ctx;
-
     for (u32 i = 0; i < attach->active_count; i++) {
         if (attach->active[i]->state == DEVICE_LIVE) {
             vdev_disarm(attach->active[i]->vdev);
         }
     }
-}
-
-/** When the first rest of a device is over. */
-static u64 deadline_data(void *ctx)
-{
-    const struct attach *attach = ctx;
-
-    return attach->wake_ns;
-}
-
-void attach_add_pollers(struct attach *attach, struct poll_loop *loop)
-{
-    poll_add(loop, &(struct poller){
-                       .name = "mmio",
-                       .poll = poll_mmio,
-                       .arm = arm_mmio,
-                       .disarm = disarm_mmio,
-                       .ctx = attach,
-                   });
-    poll_add(loop, &(struct poller){
-                       .name = "data",
-                       .poll = poll_data,
-                       .arm = arm_data,
-                       .disarm = disarm_data,
-                       .deadline_ns = deadline_data,
-                       .ctx = attach,
-                   });
 }

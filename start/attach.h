@@ -17,6 +17,7 @@
 #include "start/consoles.h"
 #include "start/disks.h"
 #include "start/poll.h"
+#include "start/share.h"
 #include "virtio/vblk.h"
 #include "virtio/ventropy.h"
 #include "virtio/vmmio.h"
@@ -25,9 +26,8 @@
 #define DEVICE_NAME_MAX 64 /* bytes of "dom65535/4294967295 NAME", NUL included */
 
 struct guest {
-    bool used;
     u16 domid;
-    u32 device_count;
+    u32 device_count; /* 0: there is no such guest */
     struct ioreq_server server;
     struct gmem_foreign memory;
 };
@@ -40,6 +40,7 @@ struct device {
     enum device_state state;
     const struct device_class *class;
     struct guest *guest;
+    struct share_member member;
     bool write; /* the guest may write */
     u64 mmio_base;
     u32 irq;
@@ -57,14 +58,14 @@ struct device {
 
 struct attach {
     struct disks *disks;
+    struct shares *shares;
     struct vblk_pool pool;
     struct consoles consoles;
-    struct vq_chain chain; /* for classes that answer at once */
-    struct guest guest[GUESTS_MAX];
+    struct vq_chain chain;          /* for classes that answer at once */
+    struct guest guest[GUESTS_MAX]; /* at the place of the guest's share */
     struct device device[DEVICES_MAX];
-    struct device *active[DEVICES_MAX]; /* not FREE, dense: what a turn walks */
+    struct device *active[DEVICES_MAX]; /* not FREE, dense */
     u32 active_count;
-    u32 turn_start;     /* round robin over active */
     struct watch watch; /* their queues: what an idle turn looks at */
     u64 wake_ns;        /* a device that rests wants its turn then; POLL_NEVER: none */
     bool
@@ -77,7 +78,7 @@ struct attach {
     u64 requests, kicks, interrupts;
 };
 
-void attach_init(struct attach *attach, struct disks *disks);
+void attach_init(struct attach *attach, struct disks *disks, struct shares *shares);
 
 /** What drivers/xen/backend.c calls; ctx is the struct attach. */
 extern const struct backend_ops attach_backend_ops;
@@ -85,5 +86,18 @@ extern const struct backend_ops attach_backend_ops;
 /** disk has another size: tell the guests that use it. Returns the number of devices. */
 u32 attach_disk_resized(struct attach *attach, const struct disk *disk);
 
-/** The two pollers: trapped accesses first, data second. ctx is the struct attach. */
-void attach_add_pollers(struct attach *attach, struct poll_loop *loop);
+/** For start/poll.h: trapped accesses. ctx is the struct attach. */
+u32 attach_mmio_poll(void *ctx, u32 budget);
+bool attach_mmio_arm(void *ctx);
+void attach_mmio_disarm(void *ctx);
+
+/* --- for start/turn.c ---------------------------------------------------------------------------
+ */
+
+/** Some device wants a turn: every one of them is asked then. */
+bool attach_due(struct attach *attach);
+/** The turn of one, which may be its last. Returns the units of work done. */
+u32 attach_device_poll(struct attach *attach, struct device *device, u32 budget);
+/** Ask for kicks. True when there is work already. */
+bool attach_arm(struct attach *attach);
+void attach_disarm(struct attach *attach);

@@ -36,6 +36,7 @@
 #include "start/pv.h"
 #include "start/random.h"
 #include "start/trap.h"
+#include "start/turn.h"
 
 #define EXTENDED_BYTES_MAX MIB(1024) /* of extended region that we map and use */
 
@@ -50,6 +51,7 @@ struct machine {
     struct disks disks;
     struct attach attach;
     struct pv pv;
+    struct turn turn;
     bool grant_room; /* address space for PV front ends' pages */
     struct xs xs;
     struct backend backend;
@@ -360,7 +362,14 @@ static void pv_begin(struct machine *m)
     u64 page;
 
     need(memmap_take(&m->memory, PAGE_BYTES, PAGE_BYTES, &page), "no memory is left for a page");
-    pv_init(&m->pv, &m->disks, &m->backend, (u8 *)(uintptr_t)page, m->grant_room);
+    pv_init(&m->pv, &(struct pv_init){
+                        .disks = &m->disks,
+                        .be = &m->backend,
+                        .shares = &m->turn.shares,
+                        .seg_page = (u8 *)(uintptr_t)page,
+                        .room = m->grant_room,
+                    });
+    m->turn.pv = &m->pv;
 }
 
 static void pollers_init(struct machine *m)
@@ -369,25 +378,16 @@ static void pollers_init(struct machine *m)
     m->loop.woken = woken;
     m->loop.disarmed = disarmed;
     m->loop.woken_ctx = m;
-    attach_add_pollers(&m->attach, &m->loop);
-    if (PART_PV) {
-        poll_add(&m->loop, &(struct poller){
-                               .name = "pv",
-                               .poll = pv_poll,
-                               .arm = pv_arm,
-                               .disarm = pv_disarm,
-                               .ctx = &m->pv,
-                           });
-    }
+    turn_add_pollers(&m->turn, &m->loop);
     poll_add(&m->loop, &(struct poller){
-                           .name = "disks",
+                           .seldom = true,
                            .poll = disks_poll,
                            .arm = disks_arm,
                            .disarm = disks_disarm,
                            .ctx = &m->disks,
                        });
     poll_add(&m->loop, &(struct poller){
-                           .name = "xenstore",
+                           .seldom = true,
                            .poll = xs_poll,
                            .arm = xs_arm,
                            .disarm = xs_disarm,
@@ -395,14 +395,14 @@ static void pollers_init(struct machine *m)
                            .ctx = &m->xs,
                        });
     poll_add(&m->loop, &(struct poller){
-                           .name = "backend",
+                           .seldom = true,
                            .poll = backend_poll,
                            .deadline_ns = backend_deadline_ns,
                            .ctx = &m->backend,
                        });
     if (m->console_ring) {
         poll_add(&m->loop, &(struct poller){
-                               .name = "console",
+                               .seldom = true,
                                .poll = poll_console,
                                .arm = arm_console,
                                .disarm = disarm_console,
@@ -444,12 +444,14 @@ _Noreturn void start_c(u64 dtb, struct machine *m)
     (void)trap_selftest(m->config.selftest);
     (void)xen_privilege_probe(); /* what may we do here, and the cure        */
     need(disks_init(&m->disks, &m->config, &m->memory, &m->initrd, why), why);
-    attach_init(&m->attach, &m->disks);
+    attach_init(&m->attach, &m->disks, &m->turn.shares);
+    m->turn.attach = &m->attach;
     backend_init(&m->backend, &m->xs, &attach_backend_ops, &m->attach);
     if (PART_PV) {
         pv_begin(m);
     }
-    m->report = (struct report){.attach = &m->attach, .pv = &m->pv, .loop = &m->loop};
+    m->report =
+        (struct report){.attach = &m->attach, .pv = &m->pv, .turn = &m->turn, .loop = &m->loop};
     command_init(&m->commands, &m->report, &m->attach, &m->pv);
     pollers_init(m);
     log_info("ready after %" PRIu64 " ticks of %" PRIu64 " Hz", clock_ticks() - boot_ticks,

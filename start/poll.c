@@ -10,6 +10,7 @@
 #include "start/poll.h"
 
 #include "start/base/arith.h"
+#include "start/base/parts.h"
 #include "start/port.h"
 
 #define POLL_BUDGET 64 /* units of work a poller may do before the next one has its turn */
@@ -34,6 +35,9 @@ u32 poll_once(struct poll_loop *loop)
     for (u32 i = 0; i < loop->poller_count; i++) {
         const struct poller *poller = &loop->poller[i];
 
+        if (PART_LIMITS && poller->seldom && done > 0 && loop->turns % POLL_SELDOM != 0) {
+            continue;
+        }
         done += poller->poll(poller->ctx, POLL_BUDGET);
     }
     loop->turns++;

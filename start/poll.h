@@ -12,10 +12,10 @@
 #include "start/base/types.h"
 
 #define POLLERS_MAX 8 /* kinds of work, not queues: a poller walks its own devices */
+#define POLL_SELDOM 8
 #define POLL_NEVER  UINT64_MAX
 
 struct poller {
-    const char *name;
     /** Do at most about budget units of work; returns the units done, 0 when there was nothing. */
     u32 (*poll)(void *ctx, u32 budget);
     /**
@@ -28,6 +28,8 @@ struct poller {
     /** Absolute time of the next thing to do without being woken, POLL_NEVER if none. NULL: never.
      */
     u64 (*deadline_ns)(void *ctx);
+    /** While others have work it has a turn every POLL_SELDOM turns. */
+    bool seldom;
     void *ctx;
 };
 

@@ -12,22 +12,21 @@
 
 #include "drivers/xen/evtchn.h"
 
-#define SHARE_MIN 4 /* units of work a device gets in a turn, however many there are */
-
 STATIC_CHECK(BACKEND_FRONT_RINGS <= BLKIF_QUEUES_MAX && BACKEND_FRONT_RINGS <= GRANT_RING_MAX,
              "every ring that is offered has a place");
 STATIC_CHECK(BACKEND_FRONT_PAGES <= BLKIF_RING_PAGES_MAX && BACKEND_FRONT_PAGES <= GRANT_RING_SIZE,
              "and every page of it");
 
-void pv_init(struct pv *pv, struct disks *disks, struct backend *be, u8 *seg_page, bool room)
+void pv_init(struct pv *pv, const struct pv_init *init)
 {
     /* Much memory, and the C library's memset() goes byte by byte. */
     port_zero(pv, sizeof(*pv));
-    pv->disks = disks;
-    pv->be = be;
-    pv->room = room;
-    blkif_pool_init(&pv->pool, seg_page);
-    backend_serve_pv(be, &pv_backend_ops, pv);
+    pv->disks = init->disks;
+    pv->be = init->be;
+    pv->shares = init->shares;
+    pv->room = init->room;
+    blkif_pool_init(&pv->pool, init->seg_page);
+    backend_serve_pv(pv->be, &pv_backend_ops, pv);
 }
 
 /* --- what the front end is told ----------------------------------------------------------------
@@ -256,6 +255,12 @@ static enum status device_attach(struct pv *pv, const struct backend_request *re
     if (st != ST_OK) {
         return st;
     }
+    st = share_join(pv->shares, &device->member, request->domid, request->devid);
+    if (st != ST_OK) {
+        disk_close(device->disk, device->write);
+        return st;
+    }
+    device->member.pv = true;
     device->domid = request->domid;
     device->no_discard = request->no_discard;
     device->connected = false;
@@ -309,6 +314,7 @@ static void device_finish(struct pv *pv, struct pv_device *device)
             break;
         }
     }
+    share_leave(pv->shares, &device->member);
     pv->requests += device->blkif.requests;
     pv->kicks += device->kicks;
     pv->interrupts += device->blkif.notifies;
@@ -361,38 +367,24 @@ u32 pv_disk_resized(struct pv *pv, const struct disk *disk)
     return count;
 }
 
-/* --- poller ------------------------------------------------------------------------------------
+/* --- turns ------------------------------------------------------------------------------------
  */
 
-static u32 device_poll(struct pv *pv, struct pv_device *device, u32 share)
+bool pv_due(const struct pv *pv)
+{
+    return pv && pv->active_count > 0;
+}
+
+u32 pv_device_poll(struct pv *pv, struct pv_device *device, u32 budget)
 {
     if (device->state == PV_LIVE) {
-        return device->connected ? blkif_poll(&device->blkif, share) : 0;
+        return device->connected ? blkif_poll(&device->blkif, budget) : 0;
     }
     if (!device_stop(device)) {
         return bdev_poll(&device->disk->ram.bdev);
     }
     device_finish(pv, device);
     return 1;
-}
-
-u32 pv_poll(void *ctx, u32 budget)
-{
-    struct pv *pv = ctx;
-    u32 count = pv->active_count;
-    u32 share, work = 0;
-
-    if (count == 0) {
-        return 0;
-    }
-    share = budget / count > SHARE_MIN ? budget / count : SHARE_MIN;
-    for (u32 i = 0; i < count && i < pv->active_count; i++) {
-        u32 at = pv->turn_start + i;
-
-        work += device_poll(pv, pv->active[at % pv->active_count], share);
-    }
-    pv->turn_start = pv->turn_start + 1 < count ? pv->turn_start + 1 : 0;
-    return work;
 }
 
 static bool device_arm(struct pv_device *device)
@@ -414,9 +406,8 @@ static bool device_arm(struct pv_device *device)
     return blkif_arm(&device->blkif) || pending;
 }
 
-bool pv_arm(void *ctx)
+bool pv_arm(struct pv *pv)
 {
-    struct pv *pv = ctx;
     bool pending = false;
 
     for (u32 i = 0; i < pv->active_count; i++) {
@@ -425,10 +416,8 @@ bool pv_arm(void *ctx)
     return pending;
 }
 
-void pv_disarm(void *ctx)
+void pv_disarm(struct pv *pv)
 {
-    struct pv *pv = ctx;
-
     for (u32 i = 0; i < pv->active_count; i++) {
         struct pv_device *device = pv->active[i];
 

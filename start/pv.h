@@ -12,7 +12,7 @@
 #include "drivers/xen/backend.h"
 #include "drivers/xen/grant_pages.h"
 #include "start/disks.h"
-#include "start/poll.h"
+#include "start/share.h"
 
 #define PV_NAME_MAX 64 /* bytes of "dom65535/4294967295 NAME", NUL included */
 
@@ -20,6 +20,7 @@ enum pv_state { PV_FREE, PV_LIVE, PV_CLOSING };
 
 struct pv_device {
     enum pv_state state;
+    struct share_member member;
     u16 domid;
     bool write;      /* the guest may write */
     bool no_discard; /* the toolstack says so */
@@ -37,22 +38,26 @@ struct pv_device {
 struct pv {
     struct disks *disks;
     struct backend *be;
+    struct shares *shares;
     bool room; /* there is address space for grants */
     struct blkif_pool pool;
     struct pv_device device[DEVICES_MAX];
-    struct pv_device *active[DEVICES_MAX]; /* not FREE, dense: what a turn walks */
+    struct pv_device *active[DEVICES_MAX]; /* not FREE, dense */
     u32 active_count;
-    u32 turn_start; /* round robin over active */
     /* counters since start; those of devices that are gone are added up here */
     u64 attached, detached, refused;
     u64 requests, kicks, interrupts;
 };
 
-/**
- * be is told of us. seg_page: a page of memory. room: grant_pages_init() found address space; else
- * PV disks are refused, with a sentence.
- */
-void pv_init(struct pv *pv, struct disks *disks, struct backend *be, u8 *seg_page, bool room);
+struct pv_init {
+    struct disks *disks;
+    struct backend *be; /* is told of us */
+    struct shares *shares;
+    u8 *seg_page; /* a page of memory */
+    bool room; /* grant_pages_init() found address space; else disks are refused, with a sentence */
+};
+
+void pv_init(struct pv *pv, const struct pv_init *init);
 
 /** disk has another size: tell the guests that use it. Returns the number of devices. */
 u32 pv_disk_resized(struct pv *pv, const struct disk *disk);
@@ -60,7 +65,13 @@ u32 pv_disk_resized(struct pv *pv, const struct disk *disk);
 /** What drivers/xen/backend.c calls; ctx is the struct pv. */
 extern const struct backend_ops pv_backend_ops;
 
-/** For start/poll.h; ctx is the struct pv. */
-u32 pv_poll(void *ctx, u32 budget);
-bool pv_arm(void *ctx);
-void pv_disarm(void *ctx);
+/* --- for start/turn.c ---------------------------------------------------------------------------
+ */
+
+/** There are devices: each is asked in every turn. pv may be NULL. */
+bool pv_due(const struct pv *pv);
+/** The turn of one, which may be its last. Returns the units of work done. */
+u32 pv_device_poll(struct pv *pv, struct pv_device *device, u32 budget);
+/** Ask for events. True when there is work already. */
+bool pv_arm(struct pv *pv);
+void pv_disarm(struct pv *pv);

@@ -93,6 +93,19 @@ static void report_memory(void)
              memory.windows_total, memory.misses, memory.maps, memory.unmaps, memory.evictions);
 }
 
+/** What each guest had of our time. */
+static void report_shares(const struct shares *shares)
+{
+    for (u32 i = 0; i < shares->count; i++) {
+        const struct share *share = shares->active[i];
+
+        log_info("stats share dom%u: devices=%" PRIu32 " turns=%" PRIu64 " units=%" PRIu64
+                 " us=%" PRIu64 " contested_us=%" PRIu64 " sat_out=%" PRIu64,
+                 share->domid, share->members, share->turns, share->units, share->ns / 1000,
+                 share->contested_ns / 1000, share->sat_out);
+    }
+}
+
 static void report_device(const struct device *device)
 {
     const struct vdev *dev = device->vdev;
@@ -132,6 +145,9 @@ void report_all(const struct report *report)
     report_xen(report);
     report_memory();
     report_held(report);
+    if (PART_LIMITS) {
+        report_shares(&report->turn->shares);
+    }
     for (u32 i = 0; i < report->attach->active_count; i++) {
         report_device(report->attach->active[i]);
     }

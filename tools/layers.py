@@ -16,7 +16,8 @@ BASE = ["start/base/*.h"]
 GROUND = BASE + ["start/port.h"]
 
 # The composition root: it knows every room, and no room knows it.
-ROOT = ["main", "attach", "pv", "classes", "consoles", "disks", "report", "command"]
+ROOT = ["main", "attach", "pv", "share", "turn", "classes", "consoles", "disks",
+        "report", "command"]
 
 # (files, project headers they may include, why it is so)
 RULES = [

@@ -14,8 +14,9 @@ ENTRIES = [
 # The first line that fits counts.
 INDIRECT = [
     ("start/poll.c", [
-        "poll_mmio", "arm_mmio", "disarm_mmio", "poll_data", "arm_data", "disarm_data",
-        "disks_poll", "disks_arm", "disks_disarm", "pv_poll", "pv_arm", "pv_disarm",
+        "attach_mmio_poll", "attach_mmio_arm", "attach_mmio_disarm",
+        "turn_poll", "turn_arm", "turn_disarm", "turn_deadline_ns",
+        "disks_poll", "disks_arm", "disks_disarm",
         "xs_poll", "xs_arm", "xs_disarm", "xs_deadline_ns", "backend_poll", "backend_deadline_ns",
         "poll_console", "arm_console", "disarm_console", "woken", "disarmed"]),
     ("start/base/log.c", ["hyp_sink", "uart_sink", "ring_sink"]),

@@ -43,6 +43,11 @@ static inline bool is_pow2(u64 v)
     return v != 0 && (v & (v - 1)) == 0;
 }
 
+static inline u32 max_u32(u32 a, u32 b)
+{
+    return a > b ? a : b;
+}
+
 static inline u32 min_u32(u32 a, u32 b)
 {
     return a < b ? a : b;

@@ -17,6 +17,9 @@
 #ifndef PART_CONSOLE
 #define PART_CONSOLE 1 /* the console device: virtio/vconsole.c, the commands tail and say */
 #endif
+#ifndef PART_LIMITS
+#define PART_LIMITS 1 /* time that guests owe each other: start/share.c */
+#endif
 #ifndef PART_TABLES
 #define PART_TABLES \
     1 /* partition tables: blk/partition.c, the options part=, partuuid=, partlabel= */

@@ -37,7 +37,7 @@ static long server_destroy(struct fake_guest *g)
     g->server_enabled = false;
     g->ranges = 0;
     for (u32 i = 0; i < FAKE_PORTS; i++) {
-        if (fake_port[i].guest == g) {
+        if (fake_port[i].guest == g && fake_port[i].vcpu < FAKE_VCPUS) {
             fake_port[i].guest->local_port[fake_port[i].vcpu] = 0;
             fake_port[i].guest = NULL;
             fake_port[i].state = PORT_UNBOUND;

@@ -11,6 +11,7 @@
 #include "drivers/xen/extregion.h"
 #include "drivers/xen/xen_abi.h"
 #include "start/random.h"
+#include "start/turn.h"
 #include "tests/fake/driver.h"
 #include "tests/fake/port_host.h"
 #include "tests/fake/said.h"
@@ -20,6 +21,7 @@
 #define BASE  UINT64_C(0x02000000)
 
 static struct attach attach;
+static struct turn turn;
 static struct poll_loop loop;
 static struct disks disks;
 static struct fake_guest *guest;
@@ -43,9 +45,10 @@ static int fresh(void **state)
     disks.count = 1;
     memcpy(disks.disk[0].name, "data", 5);
     ramdisk_init(&disks.disk[0].ram, "data", memory, sizeof(memory), false);
-    attach_init(&attach, &disks);
+    turn = (struct turn){.attach = &attach};
+    attach_init(&attach, &disks, &turn.shares);
     poll_init(&loop, 0);
-    attach_add_pollers(&attach, &loop);
+    turn_add_pollers(&turn, &loop);
     return 0;
 }
 
@@ -78,6 +81,7 @@ static void nothing_left(void)
 {
     assert_int_equal(attach.active_count, 0);
     assert_int_equal(attach.serving_count, 0);
+    assert_int_equal(turn.shares.count, 0);
     assert_int_equal(attach.pool.in_flight, 0);
     assert_int_equal(disks.disk[0].writers, 0);
     assert_int_equal(disks.disk[0].readers, 0);
@@ -143,12 +147,12 @@ static void the_loop_sleeps_until_the_first_rest_is_over(void **state)
     (void)state;
     random_add(seed, sizeof(seed), 256);
     assert_int_equal(ask(VIRTIO_ID_ENTROPY, 0, "", &handle), ST_OK);
-    assert_true(loop.poller[1].deadline_ns(&attach) == POLL_NEVER);
+    assert_true(loop.poller[1].deadline_ns(&turn) == POLL_NEVER);
     /* It began to rest in a turn of its own. */
     attach.active[0]->vdev->wake_ns = port_host_now_ns + 1000;
     attach.walk = true;
     poll_once(&loop);
-    assert_int_equal(loop.poller[1].deadline_ns(&attach), port_host_now_ns + 1000);
+    assert_int_equal(loop.poller[1].deadline_ns(&turn), port_host_now_ns + 1000);
     poll_once(&loop);
     assert_true(attach.active[0]->vdev->wake_ns != 0); /* not before */
     port_host_now_ns += 1000;

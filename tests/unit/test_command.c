@@ -14,6 +14,7 @@ static struct command_reader reader;
 static struct pv pv;
 static struct report report;
 static struct attach attach;
+static struct turn turn;
 static struct disks disks;
 static u8 memory[KIB(64)];
 
@@ -27,8 +28,8 @@ static int fresh(void **state)
     memcpy(disks.disk[0].name, "data", 5);
     ramdisk_init(&disks.disk[0].ram, "data", memory, KIB(16), false);
     ramdisk_reserve(&disks.disk[0].ram, sizeof(memory));
-    attach_init(&attach, &disks);
-    report = (struct report){.attach = &attach, .pv = &pv};
+    attach_init(&attach, &disks, &turn.shares);
+    report = (struct report){.attach = &attach, .pv = &pv, .turn = &turn};
     command_init(&reader, &report, &attach, &pv);
     return 0;
 }

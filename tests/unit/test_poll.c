@@ -81,8 +81,8 @@ static void source_add(struct source *source)
 {
     memset(source, 0, sizeof(*source));
     source->deadline_ns = POLL_NEVER;
-    poll_add(&loop, &(struct poller){"source", source_poll, source_arm, source_disarm,
-                                     source_deadline, source});
+    poll_add(&loop, &(struct poller){source_poll, source_arm, source_disarm, source_deadline, false,
+                                     source});
 }
 
 static void start(u64 spin_ns)
@@ -245,7 +245,7 @@ static void a_poller_needs_neither_arm_nor_deadline(void **state)
 {
     (void)state;
     start(0);
-    poll_add(&loop, &(struct poller){.name = "plain", .poll = only_poll});
+    poll_add(&loop, &(struct poller){.poll = only_poll});
     poll_step(&loop);
     assert_int_equal(port_host_slept, 1);
 }
@@ -258,6 +258,24 @@ static void one_poller_too_many_is_a_bug_of_ours(void **state)
         source_add(&one);
     }
     assert_true(EXPECT_PANIC(source_add(&one)));
+}
+
+/* The control plane waits a little while there is data to move, and never for long. */
+static void who_seldom_has_a_turn_has_it_every_few_turns_and_in_every_idle_one(void **state)
+{
+    (void)state;
+    start(POLL_NEVER);
+    loop.poller[1].seldom = true;
+    one.pending = POLL_SELDOM * 4 * 64;
+    two.pending = 1000;
+    for (u32 i = 0; i < POLL_SELDOM * 4; i++) {
+        (void)poll_once(&loop);
+    }
+    assert_int_equal(one.pending, 0);
+    assert_int_equal(two.done, 4 * 64);
+    (void)poll_once(&loop);
+    (void)poll_once(&loop);
+    assert_int_equal(two.done, 6 * 64);
 }
 
 int main(void)
@@ -275,6 +293,7 @@ int main(void)
         cmocka_unit_test(a_deadline_that_has_passed_forbids_the_sleep),
         cmocka_unit_test(a_poller_needs_neither_arm_nor_deadline),
         cmocka_unit_test(one_poller_too_many_is_a_bug_of_ours),
+        cmocka_unit_test(who_seldom_has_a_turn_has_it_every_few_turns_and_in_every_idle_one),
     };
 
     return cmocka_run_group_tests_name("poll", tests, NULL, NULL);

@@ -18,6 +18,7 @@
 #include "drivers/xen/gnttab.h"
 #include "drivers/xen/hypercall.h"
 #include "drivers/xen/xs.h"
+#include "start/turn.h"
 #include "tests/fake/port_host.h"
 #include "tests/fake/pvfront.h"
 #include "tests/fake/said.h"
@@ -30,6 +31,8 @@
 #define DISK_BYTES MIB(1)
 
 static struct pv pv;
+static struct attach attach; /* has nothing to do */
+static struct turn turn;
 static struct disks disks;
 static struct xs xs;
 static struct backend be;
@@ -37,6 +40,19 @@ static struct pvfront front;
 static struct fake_guest *guest;
 static u8 memory[2][DISK_BYTES] __attribute__((aligned(4096)));
 static u8 seg_page[4096] __attribute__((aligned(4096)));
+
+static void pv_begin(bool room)
+{
+    turn = (struct turn){.attach = &attach, .pv = &pv};
+    attach_init(&attach, &disks, &turn.shares);
+    pv_init(&pv, &(struct pv_init){
+                     .disks = &disks,
+                     .be = &be,
+                     .shares = &turn.shares,
+                     .seg_page = seg_page,
+                     .room = room,
+                 });
+}
 
 static int fresh(void **state)
 {
@@ -66,7 +82,7 @@ static int fresh(void **state)
     }
     xs_init(&xs, fake_xs_page(), FAKE_XS_PORT);
     backend_init(&be, &xs, NULL, NULL);
-    pv_init(&pv, &disks, &be, seg_page, true);
+    pv_begin(true);
     guest = fake_guest_make(DOMID, 1, PVFRONT_GUEST_BYTES);
     return 0;
 }
@@ -75,7 +91,7 @@ static void run(void)
 {
     for (u32 i = 0; i < 500; i++) {
         port_host_now_ns += BACKEND_HOLD_NS / 20;
-        (void)pv_poll(&pv, 64);
+        (void)turn_poll(&turn, 64);
         (void)xs_poll(&xs, 16);
         (void)backend_poll(&be, 16);
         fake_xs_step();
@@ -115,6 +131,7 @@ static void end(void)
     }
     assert_string_equal(key("state"), "gone");
     assert_int_equal(pv.active_count, 0);
+    assert_int_equal(turn.shares.count, 0);
     assert_int_equal(pv.attached, pv.detached);
     assert_int_equal(disks.disk[0].writers, 0);
     nothing_is_held();
@@ -140,12 +157,12 @@ static void write_and_read(u32 ring, u32 count)
     }
     pvfront_put(&front, ring, BLKIF_OP_WRITE, 1, sector, 0, count);
     pvfront_push(&front, ring);
-    (void)pv_poll(&pv, 64);
+    (void)turn_poll(&turn, 64);
     expect(ring, 1, BLKIF_RSP_OKAY);
     assert_memory_equal(memory[0] + sector * 512, pvfront_page(&front, 0), (usize)count * 4096);
     pvfront_put(&front, ring, BLKIF_OP_READ, 2, sector, 100, count);
     pvfront_push(&front, ring);
-    (void)pv_poll(&pv, 64);
+    (void)turn_poll(&turn, 64);
     expect(ring, 2, BLKIF_RSP_OKAY);
     assert_memory_equal(pvfront_page(&front, 100), pvfront_page(&front, 0), (usize)count * 4096);
 }
@@ -206,7 +223,7 @@ static void a_reader_is_offered_nothing_that_writes(void **state)
     pvfront_put(&front, 0, BLKIF_OP_WRITE, 1, 0, 0, 1);
     memset(pvfront_page(&front, 0), 9, 4096);
     pvfront_push(&front, 0);
-    (void)pv_poll(&pv, 64);
+    (void)turn_poll(&turn, 64);
     expect(0, 1, BLKIF_RSP_ERROR);
     assert_int_equal(memory[0][0], 0);
     end();
@@ -235,7 +252,7 @@ static void no_discard_is_offered_or_done_when_the_toolstack_says_so(void **stat
     run();
     memset(memory[0], 1, 512);
     put_discard(8);
-    (void)pv_poll(&pv, 64);
+    (void)turn_poll(&turn, 64);
     expect(0, 3, BLKIF_RSP_EOPNOTSUPP);
     assert_int_equal(memory[0][0], 1);
     end();
@@ -249,13 +266,13 @@ static void a_turn_costs_one_hypercall_for_copies_and_none_for_grants_that_stay(
 
         (void)fresh(state);
         connect_to("data", 1, 0, persistent);
-        for (u32 turn = 0; turn < 2; turn++) {
+        for (u32 round = 0; round < 2; round++) {
             before = hypercall_count[HC_GNTTAB];
             for (u32 i = 0; i < 32; i++) {
                 pvfront_put(&front, 0, BLKIF_OP_WRITE, i, 8 * (u64)i, i, 1);
             }
             pvfront_push(&front, 0);
-            (void)pv_poll(&pv, 64);
+            (void)turn_poll(&turn, 64);
             for (u32 i = 0; i < 32; i++) {
                 expect(0, i, BLKIF_RSP_OKAY);
             }
@@ -278,11 +295,11 @@ static void events_are_sent_per_batch_as_asked(void **state)
         pvfront_put(&front, 0, BLKIF_OP_READ, i, 0, i, 1);
     }
     pvfront_push(&front, 0);
-    (void)pv_poll(&pv, 64);
+    (void)turn_poll(&turn, 64);
     assert_int_equal(guest->front_port[0].events, events + 1);
     pvfront_put(&front, 0, BLKIF_OP_READ, 9, 0, 9, 1); /* rsp_event stands where it stood */
     pvfront_push(&front, 0);
-    (void)pv_poll(&pv, 64);
+    (void)turn_poll(&turn, 64);
     assert_int_equal(guest->front_port[0].events, events + 1);
     end();
 }
@@ -387,7 +404,7 @@ static void a_disk_that_is_not_there_or_in_use_is_refused_with_a_sentence(void *
 static void without_address_space_disks_are_refused_with_a_sentence(void **state)
 {
     (void)state;
-    pv_init(&pv, &disks, &be, seg_page, false);
+    pv_begin(false);
     pvfront_disk_make(DOMID, DEVID, "data", "w");
     run();
     assert_string_equal(key("state"), "1");
@@ -430,7 +447,7 @@ static void what_is_with_the_medium_ends_before_the_disk_is_anybody_elses(void *
     connect_to("data", 1, 0, false);
     memset(memory[0], 1, DISK_BYTES / 2);
     put_discard(DISK_BYTES / 512 / 2); /* longer than a slice: it stays for some turns */
-    (void)pv_poll(&pv, 64);
+    (void)turn_poll(&turn, 64);
     assert_int_equal(pv.pool.in_flight, 1);
     pvfront_disk_force(DOMID, DEVID);
     end();
@@ -462,7 +479,7 @@ static void a_grant_that_is_taken_back_costs_its_request(void **state)
         pvfront_put(&front, 0, BLKIF_OP_WRITE, 1, 0, 4, 3);
         pvfront_put(&front, 0, BLKIF_OP_WRITE, 2, 0, 8, 3);
         pvfront_push(&front, 0);
-        (void)pv_poll(&pv, 64);
+        (void)turn_poll(&turn, 64);
         expect(0, 1, BLKIF_RSP_ERROR);
         expect(0, 2, BLKIF_RSP_OKAY);
         assert_true(said("is not granted to us"));
@@ -485,7 +502,7 @@ static void a_disk_that_grows_is_told_to_its_guests(void **state)
     assert_string_equal(key("state"), "4");
     pvfront_put(&front, 0, BLKIF_OP_WRITE, 1, 2040, 0, 1);
     pvfront_push(&front, 0);
-    (void)pv_poll(&pv, 64);
+    (void)turn_poll(&turn, 64);
     expect(0, 1, BLKIF_RSP_OKAY);
     end();
 }
@@ -547,13 +564,13 @@ static void two_guests_get_equal_turns(void **state)
     }
     pvfront_push(&front, 0);
     pvfront_push(&other, 0);
-    for (u32 turn = 1; turn <= 3; turn++) {
-        (void)pv_poll(&pv, 64);
+    for (u32 round = 1; round <= 3; round++) {
+        (void)turn_poll(&turn, 64);
         for (u32 k = 0; k < 2; k++) {
             requests[k] = pv.active[k]->blkif.requests;
         }
         assert_int_equal(requests[0], requests[1]);
-        assert_int_equal(requests[0], 32 * turn);
+        assert_int_equal(requests[0], 32 * round);
     }
     pvfront_disk_force(8, DEVID);
     end();
