@@ -299,6 +299,13 @@ run: ## from nothing to a table: packages, image, Xen, a stock guest's verified 
 soak: ## 20 guests destroyed in the middle of fio, 5 reboots: a quarter of an hour
 	$(Q)CAISSON_DEATHS=20 $(PYTHON) tools/run_tests.py --system-only -k in_the_middle
 
+# One run for each kind: together they would take longer than a run may.
+.PHONY: cycles
+cycles: ## 100 under load of each: attach/detach, drivers reloaded, reboot and xl destroy; T=KIND: one
+	$(Q)for kind in $(or $(T),attached reloaded reboot); do \
+		CAISSON_CYCLES=100 $(PYTHON) tools/run_tests.py --system-only \
+			-k "test_cycles and $$kind" || exit 1; done
+
 .PHONY: bench-icount
 bench-icount: $(B)/caisson.img ## instructions per request beside Linux xen-blkback (TWICE=1: twice)
 	$(Q)tools/setup.sh

@@ -11,11 +11,13 @@
 The jobs are sh text for a stock guest; each ends with a code other than 0 when something differs.
 """
 
+import gzip
 import json
 import re
+import subprocess
 import time
 
-from tools.testbed.util import TestbedError
+from tools.testbed.util import ROOT, TestbedError
 
 IMAGE = "caisson.img"
 LABEL = "system_u:system_r:caisson_t"
@@ -199,3 +201,41 @@ def fio_verified(guest, depth, size="8M", device="/dev/vda", offset="0", timeout
     if written == 0 or read != written:
         raise TestbedError(f"fio wrote {written} blocks and read back {read}")
     return written + read
+
+
+# As docs/privilege.md tells it: wait for the guest's directory, name the guest, have it looked at
+# again. It runs beside `xl create`, which waits for the disk.
+SET_TARGET = """be=$(xl domid caisson)
+n=0
+until fe=$(xl domid {guest} 2>/dev/null) &&
+        xenstore-exists /local/domain/$be/backend/virtio_disk/$fe/{devid}/state; do
+    n=$((n + 1)); [ $n -lt {tries} ] || exit 9
+    sleep 0.1
+done
+set-target $be $fe
+echo code $?
+xenstore-write /local/domain/$be/backend/virtio_disk/$fe/{devid}/state 1
+"""
+SET_TARGET_TRIES = 300
+SET_TARGET_DEVID = 51712    # xvda
+
+
+def set_target_put(bed):
+    """Build the helper for Dom0 that names a guest, and put it there."""
+    subprocess.run(["make", "--no-print-directory", "-s", "build/set-target"], cwd=ROOT,
+                   check=True, timeout=120)
+    program = (ROOT / "build" / "set-target").read_bytes()
+    bed.put("/run/set-target.gz", gzip.compress(program, 9))
+    bed.dom0.run("cd /usr/sbin && gunzip -c /run/set-target.gz >set-target && chmod +x set-target")
+
+
+def set_target_start(bed, guest):
+    """Name a guest that is about to be created, as soon as its directory is there."""
+    bed.put("/run/helper", SET_TARGET.format(guest=guest, devid=SET_TARGET_DEVID,
+                                             tries=SET_TARGET_TRIES))
+    bed.dom0.run(f"sh /run/helper </dev/null >/run/helper.{guest} 2>&1 &")
+
+
+def set_target_said(bed, guest):
+    """Return what the helper said; its last line is its code."""
+    return bed.dom0.run(f"cat /run/helper.{guest}")
