@@ -158,7 +158,7 @@ $(B)/caisson.img: $(B)/caisson.elf
 
 # ---- kernels for the test bed ------------------------------------------------------------------
 # Freestanding guests that the system tests start: tests/guest. wrong_tree.S in its three kinds.
-GUEST_KERNELS := $(addprefix $(B)/guest/wrong-tree-,zero rubbish no-gic)
+GUEST_KERNELS := $(addprefix $(B)/guest/wrong-tree-,zero rubbish no-gic) $(B)/guest/front
 
 .PHONY: guest-kernels
 guest-kernels: $(GUEST_KERNELS)
@@ -170,6 +170,21 @@ $(B)/guest/wrong-tree-%: tests/guest/wrong_tree.S Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(ARM_CC) -nostdlib -static -Wl,-e,head -DWRONG_TREE=$(WRONG_TREE) -o $@.elf $<
 	$(Q)$(CROSS_COMPILE)objcopy -O binary -j .text $@.elf $@
+
+# The front-end guest: our own parts below a front end of each protocol, tests/guest/front.
+FRONT_SRCS := $(wildcard tests/guest/front/*.c)
+FRONT_PARTS := start/base/status.c start/base/log.c start/base/bucket.c \
+	start/pagetable.c start/memmap.c start/config.c start/random.c drivers/fdt/fdt_scan.c \
+	$(filter drivers/gic/% drivers/timer/% drivers/console/%,$(ENGINE_SRCS)) \
+	$(addprefix drivers/xen/,xen.c physmap.c dm_op.c evtchn.c gnttab.c xs_wire.c xs.c) \
+	$(filter-out start/main.c,$(TARGET_ONLY_SRCS))
+FRONT_OBJS := $(patsubst %,$(B)/arm/%.o,$(FRONT_SRCS) $(FRONT_PARTS) $(LIBFDT_SRCS))
+
+$(B)/guest/front: $(FRONT_OBJS) linker/image.lds
+	$(Q)mkdir -p $(@D)
+	$(Q)$(ARM_CC) $(ARM_CFLAGS) $(ARM_LDFLAGS) -T linker/image.lds -o $@.elf \
+		$(FRONT_OBJS) $(PICOLIBC)/lib/libc.a
+	$(Q)$(CROSS_COMPILE)objcopy -O binary $@.elf $@
 
 # ---- a helper for Dom0 --------------------------------------------------------------------------
 $(B)/set-target: tools/set-target.c Makefile
@@ -203,7 +218,7 @@ host-tests: $(TEST_BINS)
 
 # ---- checks -----------------------------------------------------------------------------------
 # Every object is one step, remembered under build/check: only what changed is checked again.
-CHECK_C     := $(filter %.c,$(IMAGE_SRCS)) $(MMC_SRCS)
+CHECK_C     := $(filter %.c,$(IMAGE_SRCS)) $(MMC_SRCS) $(FRONT_SRCS)
 CHECK_HOST  := $(ENGINE_SRCS) $(MMC_SRCS) $(FAKE_SRCS) \
 	$(wildcard tests/unit/*.c tests/enum/*.c tests/fuzz/*.c)
 HOST_CHECK  := $(COMMON) -D_GNU_SOURCE -O2

@@ -365,7 +365,7 @@ def run_all(tally, options):
             run_step(tally, "build of the unit tests", make(*targets), BUILD_LIMIT_S,
                      quiet_ok=bool(options.k))
         if system:
-            run_step(tally, "build of the image", make("all"), BUILD_LIMIT_S,
+            run_step(tally, "build of the image", make("all", "guest-kernels"), BUILD_LIMIT_S,
                      quiet_ok=bool(options.k))
     if units and system and options.k in "check":
         run_step(tally, "check", make("check"), CHECK_LIMIT_S)

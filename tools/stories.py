@@ -21,6 +21,8 @@ from tools.testbed.util import ROOT, TestbedError
 
 IMAGE = "caisson.img"
 LABEL = "system_u:system_r:caisson_t"
+FRONT = "front"             # the front-end guest, tests/guest/front
+FRONT_MB = 8
 IMAGE_MB = 4                # what the image itself takes; its disks come on top
 READY = re.compile(r"^\[ *(\d+\.\d+)\] ready after (\d+) ticks of (\d+) Hz$", re.M)
 READY_TIMEOUT_S = 60
@@ -133,6 +135,47 @@ class Storage:
                 raise TestbedError(f"{self.name} still holds {held} after {timeout} s, "
                                    f"wanted {wanted}. Its console:\n{self.console()[-3000:]}")
             time.sleep(0.5)
+
+
+class Front:
+    """A guest that only drives its disks: a verified job, again and again when told `go`."""
+
+    def __init__(self, bed, name, disks, words, memory=FRONT_MB):
+        """Create it; words is its command line (tests/guest/front/options.h)."""
+        self.bed, self.name, self.runs = bed, name, 0
+        self.domain = bed.create(name, kernel=FRONT, memory=memory, disks=disks,
+                                 extra=f"{words} wait")
+
+    def wait_ready(self, timeout=READY_TIMEOUT_S):
+        """Wait until its disks are connected; return how many."""
+        return int(self.domain.wait_console(r"front ready disks=(\d+)", timeout)[1])
+
+    def wait_done(self, timeout=FIO_TIMEOUT_S):
+        """Wait for the end of the run; return what it says: requests, errors, and each disk's."""
+        self.domain.wait_console(r"(?:front done(?:.|\n)*){%u}" % self.runs, timeout)
+        run = self.domain.console().split("front done")[self.runs - 1:self.runs + 1]
+        return {"requests": _front_number(run[1], "requests"),
+                "errors": _front_number(run[1], "errors"),
+                "disks": [{key: _front_number(line, key) for key in ("requests", "all", "checked")}
+                          for line in run[0].splitlines() if "front result" in line]}
+
+    def off(self, timeout=READY_TIMEOUT_S):
+        """Have it close its disks and switch itself off; return the pages not given back."""
+        fronts_go([self], "off")
+        return int(self.domain.wait_console(r"front off in_use=(\d+)", timeout)[1])
+
+
+def fronts_go(fronts, word=None):
+    """Start all of them at once (one transaction); each run has a word of its own."""
+    pairs = []
+    for front in fronts:
+        front.runs += word is None
+        pairs.append(f"/local/domain/{front.domain.id()}/go {word or front.runs}")
+    fronts[0].bed.dom0.run(f"xenstore-write {' '.join(pairs)}")
+
+
+def _front_number(text, key):
+    return int(re.search(rf"\b{key}=(\d+)", text)[1])
 
 
 def _areas(lines):

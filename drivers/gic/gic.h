@@ -11,7 +11,7 @@
 #include "start/base/status.h"
 #include "start/base/types.h"
 
-#define GIC_LINES_MAX 8    /* lines a caller may name */
+#define GIC_LINES_MAX 16   /* lines a caller may name */
 #define GIC_DRAIN_MAX 64   /* interrupts acknowledged by one gic_drain() */
 #define GIC_PRIORITY  0xa0 /* a middle priority, visible to non-secure software */
 

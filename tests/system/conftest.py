@@ -7,7 +7,7 @@
 
 Tests are sorted by configuration, so each is booted once; every domain that a test leaves behind
 is destroyed after it; after a failure the machine's logs are shown and it is booted anew.
-build/caisson.img lies in Dom0's /images when it exists.
+build/caisson.img and build/guest/front (make guest-kernels) lie in Dom0's /images when they exist.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from tools.testbed import util  # noqa: E402  (the path above makes it importable)
 from tools.testbed.bed import Bed  # noqa: E402
 
-IMAGE = util.BUILD / "caisson.img"
+KERNELS = (util.BUILD / "caisson.img", util.BUILD / "guest" / "front")
 LOG_TAIL_LINES = 40
 
 
@@ -75,8 +75,9 @@ class _Pool:
             self.drop()
         if self.bed is None:
             payload = dict(settings.pop("payload", None) or {})
-            if IMAGE.is_file():
-                payload.setdefault(IMAGE.name, IMAGE)
+            for kernel in KERNELS:
+                if kernel.is_file():
+                    payload.setdefault(kernel.name, kernel)
             bed = Bed(payload=payload, name=name, **settings)
             bed.__enter__()
             self.bed, self.key = bed, key
