@@ -3,10 +3,11 @@
 """bench_icount.py - what a request costs the whole machine, in instructions, beside Linux.
 
 One deterministic boot (QEMU counts instructions; one virtual nanosecond is one instruction of all
-CPUs together): Xen with FLASK, Dom0, this image in a DomU, Linux xen-blkback in a DomU, and one
-stock Linux guest with a disk of each, both ramdisks of the same size. fio in the guest does the
-same jobs on both, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and
-the back end together. Two runs give the same figures; --twice shows it.
+CPUs together): Xen with FLASK, Dom0 with Linux xen-blkback, a DomU with Linux xen-blkback, two DomUs
+with this image, and one stock Linux guest with a disk of each: over virtio and over PV block from
+ours, over PV block from Linux. All are ramdisks of the same size. fio in the guest does the same
+jobs on all, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and the
+back end together. Two runs give the same figures; --twice shows it.
 
   tools/bench_icount.py [--twice] [--spin US]     writes build/results/bench-icount.json
 """
@@ -27,41 +28,45 @@ SECONDS = 0.2  # of virtual time per fio job
 HOW = "make bench-icount: fio in a stock guest, qemu -icount shift=0, 1e9/IOPS"
 
 # name, fio's rw, block size, depth
-JOBS = [
-    ("randread 4k qd1", "randread", "4k", 1),
-    ("randwrite 4k qd1", "randwrite", "4k", 1),
-    ("randread 4k qd32", "randread", "4k", 32),
-    ("randwrite 4k qd32", "randwrite", "4k", 32),
-    ("read 128k qd1", "read", "128k", 1),
-    ("read 128k qd4", "read", "128k", 4),
-]
-PEERS = [("virtio", "/dev/vda"), ("blkback-domU", "/dev/xvdb")]
+JOBS = [(f"{rw} {size} qd{depth}", rw, size, depth)
+        for size, kinds in (("4k", ("randread", "randwrite")), ("128k", ("read", "write")))
+        for rw in kinds for depth in (1, 32)]
+PEERS = [("virtio", "/dev/vda"), ("blkif", "/dev/xvdb"),
+         ("blkback-domU", "/dev/xvdc"), ("blkback-dom0", "/dev/xvdd")]
+# Ours, its domain, the peer it is measured by: one that has the same seat, and the other one.
+RATIOS = [("virtio", "blkback-domU"), ("blkif", "blkback-domU"), ("blkif", "blkback-dom0")]
+DOMAINS = {"virtio": "caisson", "blkif": "caisson-pv"}
 
 DOM0_SCRIPT = f"""\
 . /testbed/lib.sh
+modprobe brd rd_nr=1 rd_size={DISK_MB << 10} || exit 1
 domain_make caisson /images/caisson.img {DISK_MB + 8} \\
     'extra = "disk=data,size={DISK_MB}M @SPIN@"' \\
     'seclabel = "system_u:system_r:caisson_t"' || exit 1
+domain_make caisson-pv /images/caisson.img {DISK_MB + 8} \\
+    'extra = "disk=data,size={DISK_MB}M @SPIN@"' || exit 1
 driver_make blk 512 1 {DISK_MB} || exit 1
 guest_make fio 384 bench "disk = [ 'format=raw,vdev=xvda,access=rw,specification=virtio,\\
 grant_usage=0,backend=caisson,target=data', \\
-'format=raw,vdev=xvdb,access=rw,backend=blk,target=ram0' ]" || exit 1
-guest_wait fio 200 || exit 1
+'format=raw,vdev=xvdb,access=rw,backend=caisson-pv,target=data', \\
+'format=raw,vdev=xvdc,access=rw,backend=blk,target=ram0', \\
+'format=raw,vdev=xvdd,access=rw,target=/dev/ram0' ]" || exit 1
+guest_wait fio 600 || exit 1
 """
 
-# The image's counters, asked for on its console when the guest is done: means over all jobs.
-STATS = """\
-tty=$(xenstore-read /local/domain/$(xl domid caisson)/console/tty)
-echo stats >$tty
-console_wait caisson 'stats held' 10
-console caisson | grep 'stats '
+# The images' counters, asked for on their consoles when the guest is done: means over all jobs.
+STATS = f"""\
+for domain in {' '.join(DOMAINS.values())}; do
+    echo stats >$(xenstore-read /local/domain/$(xl domid $domain)/console/tty)
+    console_wait $domain 'stats held' 10
+    console $domain | sed -n "s/.*stats /$domain /p"
+done
 """
 
 
 def guest_job(jobs, seconds):
     """The guest's shell text: a line "@ NAME|PEER iops" per job."""
-    lines = ["wait_dev /dev/vda && wait_dev /dev/xvdb || exit 1",
-             "sleep 1"]
+    lines = [f"wait_dev {device} || exit 1" for _, device in PEERS] + ["sleep 1"]
     for name, rw, size, depth in jobs:
         for peer, device in PEERS:
             lines.append(
@@ -74,7 +79,7 @@ def guest_job(jobs, seconds):
 
 
 def run(name, spin):
-    """One boot; returns ({(job, peer): instructions per request}, the image's stats lines)."""
+    """One boot; returns ({(job, peer): instructions per request}, the images' stats lines)."""
     extra = f"spin_us={spin}" if spin is not None else ""
     result = scripted.run(name, DOM0_SCRIPT.replace("@SPIN@", extra) + STATS,
                           jobs={"bench": guest_job(JOBS, SECONDS)},
@@ -87,20 +92,20 @@ def run(name, spin):
     if len(figures) != len(JOBS) * len(PEERS):
         sys.exit(f"bench-icount: {len(figures)} of {len(JOBS) * len(PEERS)} jobs gave a figure; "
                  f"output:\n{result.text}")
-    return figures, re.findall(r"stats (.*)", result.text)
+    stats = {peer: re.findall(rf"^{domain} (.*)", result.text, re.M)
+             for peer, domain in DOMAINS.items()}
+    return figures, stats
 
 
-def per_request(stats):
-    """Hypercalls, traps and interrupts per request of the whole run, from the image's counters."""
+def per_request(peer, stats):
+    """Hypercalls, traps and interrupts per request of the whole run, from an image's counters."""
     count = {f"{area} {key}": int(value) for line in stats
              for area in [line.split()[0]] for key, value in re.findall(r"(\w+)=(\d+)", line)}
     requests = count["total requests"]
     calls = sum(count[f"xen {family}"] for family in ("evtchn", "memory", "dm", "gnttab"))
-    rows = [("hypercalls per request", calls),
-            ("ioreq traps per request", count["ioreq traps"]),
-            ("kicks per request", count["total kicks"]),
-            ("interrupts per request", count["total irqs"])]
-    return [results.row(name, round(value / requests, 4), "per request",
+    rows = [("hypercalls", calls), ("ioreq traps", count["ioreq traps"]),
+            ("kicks", count["total kicks"]), ("interrupts", count["total irqs"])]
+    return [results.row(f"{name} per request {peer}", round(value / requests, 4), "per request",
                         f"{HOW}; mean over all jobs, the image's own counters")
             for name, value in rows]
 
@@ -112,10 +117,11 @@ def report(figures, stats):
         for peer, _ in PEERS:
             rows.append(results.row(f"instructions {peer} {job}", figures[job, peer],
                                     "instructions per request", HOW))
-        rows.append(results.row(f"ratio virtio/blkback-domU {job}",
-                                round(figures[job, "virtio"] / figures[job, "blkback-domU"], 3),
-                                "ratio", HOW))
-    return rows + per_request(stats)
+        for ours, peer in RATIOS:
+            rows.append(results.row(f"ratio {ours}/{peer} {job}",
+                                    round(figures[job, ours] / figures[job, peer], 3), "ratio",
+                                    HOW))
+    return rows + [row for peer, lines in stats.items() for row in per_request(peer, lines)]
 
 
 def main():
