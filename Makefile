@@ -15,7 +15,8 @@ ENGINE_SRCS := \
 	drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
 	drivers/xen/xen.c drivers/xen/physmap.c drivers/xen/dm_op.c drivers/xen/evtchn.c \
-	drivers/xen/gnttab.c drivers/xen/extregion.c drivers/xen/gmem_foreign.c drivers/xen/ioreq.c \
+	drivers/xen/gnttab.c drivers/xen/extregion.c drivers/xen/gmem_foreign.c \
+	drivers/xen/gmem_grants.c drivers/xen/ioreq.c \
 	drivers/xen/xs_wire.c drivers/xen/xs.c \
 	drivers/xen/backend.c drivers/xen/backend_keys.c drivers/xen/backend_scan.c \
 	drivers/xen/backend_tx.c drivers/xen/backend_front.c drivers/xen/grant_pages.c \
@@ -45,13 +46,11 @@ IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
 # What the image may be built without (start/base/parts.h says what each is). With virtio alone it
 # holds to the smaller ceiling of text, rodata and data; `make check` builds it so too.
 PARTS_VIRTIO := rings entropy console
-PARTS_KNOWN  := $(PARTS_VIRTIO) pv tables limits
+PARTS_KNOWN  := $(PARTS_VIRTIO) pv tables limits grants
 PARTS        ?= $(PARTS_KNOWN)
 $(if $(filter-out $(PARTS_KNOWN),$(PARTS)),$(error PARTS=$(PARTS): there are only: $(PARTS_KNOWN)))
 part         = $(if $(filter $(1),$(PARTS)),1,0)
-PART_FLAGS  := -DPART_PV=$(call part,pv) -DPART_RINGS=$(call part,rings) \
-	-DPART_ENTROPY=$(call part,entropy) -DPART_CONSOLE=$(call part,console) \
-	-DPART_TABLES=$(call part,tables) -DPART_LIMITS=$(call part,limits)
+PART_FLAGS  := $(foreach p,$(PARTS_KNOWN),-DPART_$(shell echo $(p) | tr a-z A-Z)=$(call part,$(p)))
 IMAGE_LIMIT := $(if $(filter-out $(PARTS_VIRTIO),$(PARTS)),163840,98304)
 
 # On a request's way: compiled for speed. The rest of the image is compiled for size.

@@ -6,6 +6,7 @@
 #include "start/attach.h"
 
 #include "start/base/arith.h"
+#include "start/base/parts.h"
 #include "start/classes.h"
 #include "start/port.h"
 
@@ -42,6 +43,9 @@ static void guest_invalidate(void *ctx)
     struct guest *guest = ctx;
 
     gmem_foreign_invalidate(&guest->memory);
+    if (PART_GRANTS && guest->grants_open) {
+        gmem_foreign_invalidate(&guest->grants.plain);
+    }
 }
 
 /* --- guests --------------------------------------------------------------------------------- */
@@ -61,6 +65,7 @@ static enum status guest_start(struct attach *attach, struct guest *guest, u16 d
     }
     guest->server.invalidate = guest_invalidate;
     guest->server.invalidate_ctx = guest;
+    guest->grants_open = false;
     guest->domid = domid;
     attach->serving[attach->serving_count++] = guest;
     return ST_OK;
@@ -102,12 +107,32 @@ static void guest_put(struct attach *attach, struct device *device)
     attach->invalidations += guest->server.invalidations;
     ioreq_server_destroy(&guest->server);
     gmem_foreign_close(&guest->memory);
+    if (PART_GRANTS && guest->grants_open) {
+        gmem_grants_close(&guest->grants);
+    }
     for (u32 i = 0; i < attach->serving_count; i++) {
         if (attach->serving[i] == guest) {
             attach->serving[i] = attach->serving[--attach->serving_count];
             break;
         }
     }
+}
+
+/** The memory of a guest as its devices with grant_usage=1 name it, made with the first of them. */
+static enum status guest_grants(struct attach *attach, struct guest *guest)
+{
+    u32 slot = (u32)(guest - attach->guest);
+    enum status st =
+        guest->grants_open ? ST_OK : gmem_grants_open(&guest->grants, guest->domid, slot);
+
+    if (st != ST_OK) {
+        log_error("dom%u: the extended regions have no room to map its grants: give the device "
+                  "grant_usage=0, or this domain less memory",
+                  guest->domid);
+        return st;
+    }
+    guest->grants_open = true;
+    return ST_OK;
 }
 
 /* --- devices -------------------------------------------------------------------------------- */
@@ -166,8 +191,17 @@ static enum status device_make(struct attach *attach, struct device *device,
     device->write = !request->read_only;
     device->mmio_base = request->mmio_base;
     device->irq = request->irq;
-    st = device->class->open(attach, device, request);
-    return st == ST_OK ? device_start(attach, device) : st;
+    st = PART_GRANTS && request->grants ? guest_grants(attach, device->guest) : ST_OK;
+    if (st == ST_OK) {
+        st = device->class->open(attach, device, request);
+    }
+    if (st != ST_OK) {
+        return st;
+    }
+    if (PART_GRANTS && request->grants) {
+        vdev_platform(device->vdev, &device->guest->grants.plain.gm);
+    }
+    return device_start(attach, device);
 }
 
 static enum status attach_device(struct attach *attach, const struct backend_request *request,

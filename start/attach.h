@@ -12,7 +12,7 @@
 #pragma once
 
 #include "drivers/xen/backend.h"
-#include "drivers/xen/gmem_foreign.h"
+#include "drivers/xen/gmem_grants.h"
 #include "drivers/xen/ioreq.h"
 #include "start/consoles.h"
 #include "start/disks.h"
@@ -30,6 +30,8 @@ struct guest {
     u32 device_count; /* 0: there is no such guest */
     struct ioreq_server server;
     struct gmem_foreign memory;
+    bool grants_open; /* some device of its has grant_usage=1 */
+    struct gmem_grants grants;
 };
 
 enum device_state { DEVICE_FREE, DEVICE_LIVE, DEVICE_CLOSING };

@@ -277,6 +277,9 @@ static void xen_init(struct machine *m)
     need(gnttab_init(m->hypervisor.grants.base, m->hypervisor.grants.bytes),
          "Xen does not map our grant table");
     m->grant_room = PART_PV && grant_pages_init() == ST_OK;
+    if (PART_GRANTS) {
+        (void)gmem_grants_init(); /* a device that needs it is refused with a word */
+    }
     need(gmem_foreign_init(), "the extended regions have no room for one memory window");
 }
 

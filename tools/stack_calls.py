@@ -36,7 +36,8 @@ INDIRECT = [
     ("start/report.c", ["class_report", "ventropy_report", "vconsole_report"]),
     ("virtio/ventropy.c", ["random_fill"]),
     ("virtio/vconsole.c", ["console_output"]),
-    ("virtio/gmem.c", ["foreign_find"]),
+    ("gmem_settle", ["grants_settle"]),
+    ("virtio/gmem.c", ["gmem_foreign_find", "grants_find"]),
     ("virtio/vblk_rare.c", []),  # a lifetime: no medium of the image tells one
     ("virtio/vdev.c", ["vblk_features_ok", "vblk_start", "vblk_stopped", "vblk_config_write",
                        "vconsole_stopped", "vconsole_config_write", "vmmio_raise"]),

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "start/base/limits.h"
+#include "start/base/parts.h"
 #include "start/base/status.h"
 
 enum gmem_dir {
@@ -43,6 +44,11 @@ struct gmem_ops {
      */
     enum status (*find)(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
                         struct gmem_hit *run);
+    /**
+     * What is done is about to be shown to the driver, and nothing is borrowed: let go of what is
+     * not pinned, because the driver may take it back then. NULL: what was named once stays ours.
+     */
+    void (*settle)(struct gmem *gm);
 };
 
 /** A run that answered, kept inline: two loads decide and translate. */
@@ -129,6 +135,14 @@ static inline bool gmem_borrow(struct gmem *gm, u64 addr, u32 bytes, enum gmem_d
 
 /** Turn borrowed spans into held ones. A span without base (a hole) is skipped. */
 void gmem_hold(struct gmem *gm, const struct span *spans, u32 count);
+
+/** Before buffers are shown as used, and when a ring is stopped: see struct gmem_ops. */
+static inline void gmem_settle(struct gmem *gm)
+{
+    if (PART_GRANTS && gm && gm->ops->settle) {
+        gm->ops->settle(gm);
+    }
+}
 
 /** Copy from the guest: every byte read exactly once. ST_OK or what gmem_span() returns. */
 enum status gmem_copy_in(struct gmem *gm, void *to, gpa_t addr, u32 bytes);

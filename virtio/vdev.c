@@ -88,6 +88,7 @@ void vdev_reset_progress(struct vdev *dev)
     if (!dev->resetting || vdev_in_flight(dev) > 0) {
         return;
     }
+    gmem_settle(dev->platform);
     dev->resetting = false;
     dev->status = 0;
     dev->driver_features = 0;
@@ -112,6 +113,12 @@ static bool features_ok(const struct vdev *dev)
         return false;
     }
     return true;
+}
+
+void vdev_platform(struct vdev *dev, struct gmem *gm)
+{
+    dev->platform = gm;
+    dev->offered |= BIT64(VIRTIO_F_ACCESS_PLATFORM);
 }
 
 u32 vdev_status_read(const struct vdev *dev)
@@ -215,6 +222,12 @@ u32 vdev_queue_ready_read(const struct vdev *dev, u32 queue)
     return dev->queue[queue].vq.state != VQ_OFF || virtq_in_flight(&dev->queue[queue].vq) > 0;
 }
 
+/** A driver without ACCESS_PLATFORM names guest-physical addresses and nothing else. */
+static struct gmem *queue_memory(const struct vdev *dev)
+{
+    return PART_GRANTS && vdev_has(dev, VIRTIO_F_ACCESS_PLATFORM) ? dev->platform : dev->gm;
+}
+
 void vdev_queue_ready_write(struct vdev *dev, u32 queue, u32 value)
 {
     struct virtq_setup *setup;
@@ -245,7 +258,7 @@ void vdev_queue_ready_write(struct vdev *dev, u32 queue, u32 value)
     setup->in_order = vdev_has(dev, VIRTIO_F_IN_ORDER);
     setup->first_idx = VQ_FIRST(setup->packed);
     /* A refusal has been logged, and QueueReady keeps reading 0. */
-    if (virtq_enable(&dev->queue[queue].vq, dev->gm, setup) == ST_OK) {
+    if (virtq_enable(&dev->queue[queue].vq, queue_memory(dev), setup) == ST_OK) {
         dev->queue[queue].again = false;
     }
 }

@@ -70,7 +70,8 @@ struct vdev {
     u64 features;         /* what was negotiated at FEATURES_OK; 0 before */
     bool features_beyond; /* the driver claimed a bit above 63: none is offered */
     struct gmem *gm;
-    const u8 *config; /* the device class's config space, little-endian */
+    struct gmem *platform; /* memory as it is named with ACCESS_PLATFORM; NULL: not offered */
+    const u8 *config;      /* the device class's config space, little-endian */
     u32 config_bytes;
     u32 config_generation;
     vdev_raise_fn raise;
@@ -98,6 +99,8 @@ void vdev_init(struct vdev *dev, const struct vdev_init *init);
 /* --- for transports ------------------------------------------------------------------------- */
 /** features: what the transport itself offers and honours. */
 void vdev_transport(struct vdev *dev, vdev_raise_fn raise, void *ctx, u64 features);
+/** Offer VIRTIO_F_ACCESS_PLATFORM: with it the driver names memory as gm knows it. [VIRTIO 6.1] */
+void vdev_platform(struct vdev *dev, struct gmem *gm);
 u32 vdev_status_read(const struct vdev *dev);
 void vdev_status_write(struct vdev *dev, u32 value);
 /** Feature bits [32 * word, 32 * word + 32); 0 beyond bit 63. */

@@ -28,8 +28,10 @@
 #define VIRTIO_F_INDIRECT_DESC 28
 #define VIRTIO_F_EVENT_IDX     29
 #define VIRTIO_F_VERSION_1     32
-#define VIRTIO_F_RING_PACKED   34 /* the layout of 2.8 */
-#define VIRTIO_F_IN_ORDER      35 /* buffers are returned in the order they were offered in */
+#define VIRTIO_F_ACCESS_PLATFORM \
+    33 /* addresses are what the platform makes of them: under Xen, also grants */
+#define VIRTIO_F_RING_PACKED 34 /* the layout of 2.8 */
+#define VIRTIO_F_IN_ORDER    35 /* buffers are returned in the order they were offered in */
 #define VIRTIO_F_NOTIFICATION_DATA                                                        \
     38                         /* a kick says how far the driver is, not only which queue \
                                 */

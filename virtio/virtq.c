@@ -129,6 +129,7 @@ static COLD void parts_unmap(struct virtq *vq)
     if (vq->pin_count > 0) {
         gmem_release(vq->gm, vq->pin, vq->pin_count);
         vq->pin_count = 0;
+        gmem_settle(vq->gm);
     }
 }
 
@@ -151,7 +152,8 @@ static COLD enum status split_start(struct virtq *vq, const struct virtq_setup *
         return st;
     }
     vq->mask = (u16)(setup->size - 1);
-    vq->quick_size = vq->desc_flat && setup->size >= 3 && vq->avail.base[0] == vq->avail.base[1] &&
+    vq->quick_size = vq->desc_flat && setup->size >= 3 && !(PART_GRANTS && vq->gm->ops->settle) &&
+                             vq->avail.base[0] == vq->avail.base[1] &&
                              vq->used.base[0] == vq->used.base[1]
                          ? setup->size
                          : 0;
@@ -208,7 +210,7 @@ COLD enum status virtq_enable(struct virtq *vq, struct gmem *gm, const struct vi
     }
     vq->packed = setup->packed;
     vq->in_order = setup->in_order;
-    vq->plain = !setup->packed && !setup->in_order;
+    vq->plain = !setup->packed && !setup->in_order && !(PART_GRANTS && gm->ops->settle);
     vq->indirect = setup->indirect;
     vq->event_idx = setup->event_idx;
     order_start(vq, setup->packed ? 0 : setup->first_idx);
@@ -355,6 +357,7 @@ static inline void show(struct virtq *vq)
 
 static COLD bool publish_other(struct virtq *vq)
 {
+    gmem_settle(vq->gm);
     if (vq->state != VQ_READY) {
         return false;
     }

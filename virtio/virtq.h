@@ -209,7 +209,7 @@ struct virtq {
     u16 kick_parked;     /* avail_event as last written */
     u16 mask;            /* size - 1 */
     enum vq_state state;
-    bool plain; /* VQ_READY, split, and returned as they come */
+    bool plain; /* VQ_READY, split, returned as they come, in memory that stays ours */
     bool packed;
     bool in_order;
     bool indirect;

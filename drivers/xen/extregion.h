@@ -15,9 +15,6 @@
 #include "start/base/status.h"
 #include "start/base/types.h"
 
-/** What this program can use of it: more need not be mapped in our own page tables. */
-#define EXTREGION_BYTES_WANTED ((u64)WINDOWS_MAX * WINDOW_BYTES + MIB(16))
-
 #define EXTREGION_REGIONS_MAX 16 /* ranges of the device tree */
 #define EXTREGION_ALLOCS_MAX \
     128 /* live allocations: the windows, one page per guest, shared pages */

@@ -38,7 +38,7 @@ struct window {
 };
 
 static struct window window[WINDOWS_MAX];
-static u32 pins[WINDOWS_MAX];
+static u32 pins[WINDOWS_MAX + GMEM_TAGS_GRANTS];
 static u16 head[HASH_HEADS];
 static u64 pool_gpa;
 static u32 pool_count, filled_count, guest_count;
@@ -401,8 +401,8 @@ static enum status granule_map(struct gmem_foreign *g, u64 granule, u32 first, u
     return ST_OK;
 }
 
-static enum status foreign_find(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
-                                struct gmem_hit *run)
+enum status gmem_foreign_find(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
+                              struct gmem_hit *run)
 {
     struct gmem_foreign *g = container_of(gm, struct gmem_foreign, gm);
     u64 granule = addr / WINDOW_BYTES;
@@ -446,7 +446,7 @@ static enum status foreign_find(struct gmem *gm, u64 addr, u32 bytes, enum gmem_
     return ST_OK;
 }
 
-static const struct gmem_ops foreign_ops = {.find = foreign_find};
+static const struct gmem_ops foreign_ops = {.find = gmem_foreign_find};
 
 /* --- life --------------------------------------------------------------------------------------
  */
@@ -484,7 +484,7 @@ enum status gmem_foreign_init(void)
 
 enum status gmem_foreign_open(struct gmem_foreign *g, u16 domid)
 {
-    if (guest_count == GUESTS_MAX) {
+    if (guest_count == 2 * GUESTS_MAX) {
         return ST_FULL;
     }
     guest_count++;

@@ -32,6 +32,9 @@
 #define WINDOW_PAGES      (WINDOW_BYTES / PAGE_BYTES)
 #define WINDOWS_PER_GUEST 224 /* of WINDOWS_MAX: a chain of 130 scattered segments, and rings */
 
+/** Tags from WINDOWS_MAX on, in the same array of pins, are gmem_grants.c's. */
+#define GMEM_TAGS_GRANTS (GUESTS_MAX * GRANT_RUNS_PER_GUEST)
+
 struct gmem_foreign {
     struct gmem gm; /* what virtio/ sees */
     u16 domid;
@@ -56,10 +59,17 @@ struct gmem_foreign_stats {
  */
 enum status gmem_foreign_init(void);
 
-/** Begin with guest domid; g->gm is usable then. ST_OK; ST_FULL above GUESTS_MAX. */
+/**
+ * Begin with guest domid; g->gm is usable then. ST_OK; ST_FULL: twice for each of GUESTS_MAX guests
+ * (once for devices that know no grants, once inside a struct gmem_grants).
+ */
 enum status gmem_foreign_open(struct gmem_foreign *g, u16 domid);
 /** The guest goes: unmap everything. CHECKs that nothing is pinned. */
 void gmem_foreign_close(struct gmem_foreign *g);
+
+/** The find of struct gmem_ops, for one who knows other addresses besides. */
+enum status gmem_foreign_find(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
+                              struct gmem_hit *run);
 
 /** IOREQ_TYPE_INVALIDATE: unmap what is not pinned now, the rest when it is released. */
 void gmem_foreign_invalidate(struct gmem_foreign *g);

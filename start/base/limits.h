@@ -38,6 +38,13 @@
 #define WINDOW_BYTES (u32) MIB(2) /* one window: a 2 MiB aligned piece of a guest */
 #define WINDOWS_MAX  256          /* windows over all guests: 512 MiB of extended region */
 
+/* --- pages that a guest grants for virtio; each guest has its own ------------------------------
+ */
+#define GRANT_RUNS_PER_GUEST                                                                       \
+    512                            /* runs of pages: 64 rings of 3 parts, a chain of 130, and room \
+                                    */
+#define GRANT_PAGES_PER_GUEST 1024 /* 4 MiB of address space */
+
 /* --- xenstore ------------------------------------------------------------------------------ */
 #define XS_PATH_MAX   256                  /* bytes of a path we use; xenstore allows 3072 */
 #define XS_VALUE_MAX  256                  /* bytes of a value we read; longer is refused */

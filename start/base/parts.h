@@ -8,6 +8,9 @@
 #ifndef PART_PV
 #define PART_PV 1 /* Xen's PV block protocol: start/pv.c */
 #endif
+#ifndef PART_GRANTS
+#define PART_GRANTS 1 /* virtio devices whose guests grant pages: drivers/xen/gmem_grants.c */
+#endif
 #ifndef PART_RINGS
 #define PART_RINGS 1 /* packed rings, and rings that return in order: virtio/virtq_packed.c */
 #endif

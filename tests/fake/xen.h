@@ -19,7 +19,7 @@
 #define FAKE_FRONT_PORT   100u /* the first of them, as the guest numbers them */
 #define FAKE_PORTS        4096
 #define FAKE_XS_PORT      1 /* bound to xenstored from the start */
-#define FAKE_REGION_BYTES MIB(640)
+#define FAKE_REGION_BYTES MIB(704)
 #define FAKE_GUEST_BASE   UINT64_C(0x40000000)
 #define FAKE_SPIS         1020
 

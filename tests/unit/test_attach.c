@@ -261,6 +261,57 @@ static void a_device_has_turns_while_it_has_chains_or_requests_in_flight(void **
     nothing_left();
 }
 
+static enum status ask_granted(u32 devid, void **handle)
+{
+    struct backend_request request = {
+        .domid = DOMID,
+        .devid = devid,
+        .device_type = VIRTIO_ID_BLOCK,
+        .mmio_base = BASE + (u64)devid * VMMIO_BYTES,
+        .irq = 33 + devid,
+        .target = "data",
+        .grants = true,
+        .read_only = devid > 0,
+    };
+
+    return attach_backend_ops.attach(&attach, &request, handle);
+}
+
+/** grant_usage=1: the driver may name memory by grants; other devices of the guest are as ever. */
+static void only_a_device_with_grants_offers_access_platform(void **state)
+{
+    const u64 bit = BIT64(VIRTIO_F_ACCESS_PLATFORM);
+    struct backend_request plain = {.domid = DOMID,
+                                    .devid = 2,
+                                    .device_type = VIRTIO_ID_BLOCK,
+                                    .mmio_base = BASE + 2 * VMMIO_BYTES,
+                                    .irq = 35,
+                                    .target = "data",
+                                    .read_only = true};
+    void *handle[3];
+    u64 data;
+
+    (void)state;
+    assert_int_equal(ask_granted(0, &handle[0]), ST_FULL);
+    assert_true(said("give the device grant_usage=0"));
+    nothing_left();
+    assert_int_equal(gmem_grants_init(), ST_OK);
+    disks.disk[0].shared = true;
+    for (u32 i = 0; i < 2; i++) {
+        assert_int_equal(ask_granted(i, &handle[i]), ST_OK);
+        assert_true(((struct device *)handle[i])->vdev->offered & bit);
+    }
+    assert_int_equal(attach_backend_ops.attach(&attach, &plain, &handle[2]), ST_OK);
+    assert_false(((struct device *)handle[2])->vdev->offered & bit);
+    fake_guest_ioreq(guest, 0, &(struct fake_ioreq){.type = IOREQ_TYPE_INVALIDATE, .size = 4});
+    poll_once(&loop);
+    assert_true(fake_guest_resume(guest, 0, &data));
+    for (u32 i = 0; i < 3; i++) {
+        attach_backend_ops.detach(&attach, handle[i]);
+    }
+    nothing_left();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +322,7 @@ int main(void)
         cmocka_unit_test_setup(a_refused_device_leaves_the_guest_as_it_was, fresh),
         cmocka_unit_test_setup(a_window_that_is_refused_gives_the_disk_back, fresh),
         cmocka_unit_test_setup(a_disk_that_changes_its_size_is_told_to_its_guests, fresh),
+        cmocka_unit_test_setup(only_a_device_with_grants_offers_access_platform, fresh),
         cmocka_unit_test_setup(a_device_has_turns_while_it_has_chains_or_requests_in_flight, fresh),
     };
 

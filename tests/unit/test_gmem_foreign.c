@@ -20,7 +20,7 @@
 #define RAM         FAKE_GUEST_BASE
 #define GUEST_BYTES MIB(1024)
 
-static struct gmem_foreign mem[GUESTS_MAX + 1];
+static struct gmem_foreign mem[2 * GUESTS_MAX + 1];
 static struct fake_guest *guest[2];
 
 static void machine_sized(u64 region_bytes, u64 guest_bytes)
@@ -392,11 +392,11 @@ static void no_region_is_a_refusal(void **state)
 static void more_guests_than_the_limit_are_refused(void **state)
 {
     (void)state;
-    for (u32 i = 2; i < GUESTS_MAX; i++) {
+    for (u32 i = 2; i < 2 * GUESTS_MAX; i++) {
         assert_int_equal(gmem_foreign_open(&mem[i], (u16)(10 + i)), ST_OK);
     }
-    assert_int_equal(gmem_foreign_open(&mem[GUESTS_MAX], 100), ST_FULL);
-    for (u32 i = 2; i < GUESTS_MAX; i++) {
+    assert_int_equal(gmem_foreign_open(&mem[2 * GUESTS_MAX], 100), ST_FULL);
+    for (u32 i = 2; i < 2 * GUESTS_MAX; i++) {
         gmem_foreign_close(&mem[i]);
     }
 }

@@ -54,6 +54,21 @@ static void class_config_write(struct vdev *to, u32 offset, u32 bytes, u64 value
     last_write = value | (u64)offset << 32 | (u64)bytes << 48;
 }
 
+static u32 platform_finds;
+
+/** Nothing is memory here. */
+static enum status platform_find(struct gmem *gm, u64 addr, u32 bytes, enum gmem_dir dir,
+                                 struct gmem_hit *run)
+{
+    (void)gm;
+    (void)addr;
+    (void)bytes;
+    (void)dir;
+    (void)run;
+    platform_finds++;
+    return ST_GUEST;
+}
+
 static const struct vdev_ops ops = {
     .features_ok = class_features_ok,
     .start = class_start,
@@ -382,6 +397,29 @@ static void two_queues_over_one_ring_are_the_drivers_business(void **state)
     }
 }
 
+/* [VIRTIO 6.1] */
+static void memory_has_its_platforms_names_only_for_a_driver_that_agreed(void **state)
+{
+    static struct gmem platform;
+
+    (void)state;
+    assert_int_equal(vdev_features_read(&dev, 1) & BIT64(VIRTIO_F_ACCESS_PLATFORM - 32), 0);
+    platform = arena.gm; /* the same pins: whose find is asked is all that differs */
+    platform.ops = &(const struct gmem_ops){.find = platform_find};
+    vdev_platform(&dev, &platform);
+    for (u32 agreed = 0; agreed < 2; agreed++) {
+        platform_finds = 0;
+        assert_true(
+            sticks(BIT64(VIRTIO_F_VERSION_1) | (agreed ? BIT64(VIRTIO_F_ACCESS_PLATFORM) : 0)));
+        dev.queue[0].setup = (struct virtq_setup){
+            .size = 4, .desc = ARENA_BASE, .avail = ARENA_BASE + 64, .used = ARENA_BASE + 128};
+        vdev_queue_ready_write(&dev, 0, 1);
+        assert_int_equal(vdev_queue_ready_read(&dev, 0), !agreed);
+        assert_int_equal(platform_finds, agreed);
+        vdev_status_write(&dev, 0);
+    }
+}
+
 static void config_bytes_past_the_end_are_zero_and_not_written(void **state)
 {
     (void)state;
@@ -431,6 +469,7 @@ int main(void)
         TEST(a_refused_set_may_be_tried_again),
         TEST(a_device_without_queues_is_live_and_idle),
         TEST(two_queues_over_one_ring_are_the_drivers_business),
+        TEST(memory_has_its_platforms_names_only_for_a_driver_that_agreed),
         TEST(config_bytes_past_the_end_are_zero_and_not_written),
         TEST(a_device_that_makes_no_sense_is_our_mistake),
     };
