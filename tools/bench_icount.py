@@ -3,8 +3,8 @@
 """bench_icount.py - what a request costs the whole machine, in instructions, beside Linux.
 
 One deterministic boot (QEMU counts instructions; one virtual nanosecond is one instruction of all
-CPUs together): Xen with FLASK, Dom0 with Linux xen-blkback, a DomU with Linux xen-blkback, two DomUs
-with this image, and one stock Linux guest with a disk of each: over virtio and over PV block from
+CPUs together): Xen with FLASK, Dom0 with Linux xen-blkback, a DomU with Linux xen-blkback, two
+DomUs with this image, and one stock Linux guest with a disk of each: over virtio and PV block from
 ours, over PV block from Linux. All are ramdisks of the same size. fio in the guest does the same
 jobs on all, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and the
 back end together. Two runs give the same figures; --twice shows it.

@@ -46,7 +46,7 @@ LIBFDT_TREE=build/setup/libfdt
 PACKAGES="$PACKAGES libcmocka-dev clang clang-tidy clang-format libclang-rt-dev
     python3 python3-pytest python3-pexpect"
 # The test bed: builds Xen and its policy, unpacks packages.
-PACKAGES="$PACKAGES flex bison m4 checkpolicy fdisk xz-utils binutils binutils-aarch64-linux-gnu
+PACKAGES="$PACKAGES flex bison m4 bc checkpolicy fdisk xz-utils binutils binutils-aarch64-linux-gnu
     dpkg-dev debian-archive-keyring"
 # The PC whose disk is the vhost-user server; fio's configure script asks pkg-config.
 PACKAGES="$PACKAGES pkg-config"

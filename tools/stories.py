@@ -59,10 +59,10 @@ wc -l </tmp/after
 FILE_SYSTEM_FILES = 32      # what the job prints when all is well
 
 
-def disk(target, vdev="xvda", access="rw", backend="caisson"):
+def disk(target, vdev="xvda", access="rw", backend="caisson", grants=False):
     """Return the text of a disk of ours for xl's disk=[...]."""
-    return (f"format=raw,vdev={vdev},access={access},specification=virtio,grant_usage=0,"
-            f"backend={backend},target={target}")
+    return (f"format=raw,vdev={vdev},access={access},specification=virtio,"
+            f"grant_usage={int(grants)},backend={backend},target={target}")
 
 
 def pv_disk(target, vdev="xvda", access="rw", backend="caisson"):

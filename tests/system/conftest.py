@@ -74,7 +74,9 @@ class _Pool:
         if self.bed is not None and (key != self.key or not self.bed.machine.alive()):
             self.drop()
         if self.bed is None:
-            payload = dict(settings.pop("payload", None) or {})
+            # What takes long to make is named by the function that makes it.
+            payload = {name: item() if callable(item) else item
+                       for name, item in (settings.pop("payload", None) or {}).items()}
             for kernel in KERNELS:
                 if kernel.is_file():
                     payload.setdefault(kernel.name, kernel)

@@ -377,11 +377,11 @@ class Bed:
 
     def create_guest(self, name, disks=(), virtio=(), memory=384, vcpus=1, extra="",
                      seclabel=None, options=None, ramdisk="guest.cpio", wait=True,
-                     timeout=XL_TIMEOUT_S):
-        """Create a stock Linux guest and wait for its root shell."""
+                     timeout=XL_TIMEOUT_S, kernel="vmlinuz"):
+        """Create a Linux guest, stock unless a kernel is named, and wait for its root shell."""
         if not self._ports:
             raise TestbedError(f"all {GUEST_PORTS} guest consoles are in use: destroy a guest")
-        config = self._config(name, "vmlinuz", memory, vcpus, ramdisk,
+        config = self._config(name, kernel, memory, vcpus, ramdisk,
                               f"{GUEST_ARGS} {extra}".strip(), disks, virtio, seclabel, options)
         put(self.dom0, f"/run/{name}.cfg", config)
         guest = Guest(self, name, self._ports.pop(0))

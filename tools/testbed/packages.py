@@ -179,6 +179,24 @@ def xen_source():
     return util.cached("xen-source", [version], build, f"fetch the source of Xen {version}")
 
 
+def kernel_source_version():
+    """Return the version of Debian's source of the stock kernel."""
+    (version,) = lock()["kernel"].values()
+    return re.sub(r"\+b\d+$", "", version)
+
+
+def kernel_source(folder):
+    """Unpack the upstream source of the stock kernel into the folder."""
+    version = kernel_source_version()
+    util.run(["apt-get", "-c", _conf(), "-q", "source", "--download-only", "--tar-only",
+              f"linux={version}"], LOG, APT_TIMEOUT_S, cwd=folder, cure=CURE)
+    tars = list(folder.glob("linux_*.orig.tar.*"))
+    if len(tars) != 1:
+        raise TestbedError(f"apt delivered {len(tars)} tarballs for linux={version}. {CURE}")
+    util.run(["tar", "-C", folder, "--strip-components=1", "-xf", tars[0]], LOG, 600)
+    tars[0].unlink()
+
+
 def kernel():
     """Return (Image path, module folder, version) of the stock arm64 kernel."""
     root = unpacked("kernel")
