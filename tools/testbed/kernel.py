@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A guest kernel with XEN_VIRTIO, which Debian's have not: from Debian's source, as small as will do.
+"""A guest kernel with XEN_VIRTIO, which Debian's have not: from Debian's source, and small.
 
 With it a guest grants its buffers for virtio instead of giving plain addresses.
 """
