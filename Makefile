@@ -10,7 +10,8 @@ ENGINE_SRCS := \
 	start/base/status.c start/base/log.c start/base/bucket.c \
 	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
 	start/share.c start/turn.c \
-	start/classes.c start/consoles.c start/random.c start/report.c start/command.c start/pv.c \
+	start/classes.c start/consoles.c start/random.c start/report.c start/command.c start/eyes.c \
+	start/pv.c \
 	drivers/fdt/fdt_scan.c \
 	drivers/gic/gic.c drivers/gic/gicv2.c drivers/gic/gicv3.c \
 	drivers/timer/timer.c drivers/console/console.c \
@@ -46,7 +47,7 @@ IMAGE_SRCS := $(ENGINE_SRCS) $(TARGET_ONLY_SRCS)
 # What the image may be built without (start/base/parts.h says what each is). With virtio alone it
 # holds to the smaller ceiling of text, rodata and data; `make check` builds it so too.
 PARTS_VIRTIO := rings entropy console
-PARTS_KNOWN  := $(PARTS_VIRTIO) pv tables limits grants
+PARTS_KNOWN  := $(PARTS_VIRTIO) pv tables limits grants eyes
 PARTS        ?= $(PARTS_KNOWN)
 $(if $(filter-out $(PARTS_KNOWN),$(PARTS)),$(error PARTS=$(PARTS): there are only: $(PARTS_KNOWN)))
 part         = $(if $(filter $(1),$(PARTS)),1,0)

@@ -75,6 +75,7 @@ static struct blkif_req *slot_take(struct blkif *bi)
         req->bi = bi;
         req->maps = 0;
         req->steps = req->step = 0;
+        req->taken_ns = bi->turn_ns;
     }
     return req;
 }
@@ -167,11 +168,14 @@ static void request_run(struct blkif_req *req)
 
 static u32 requests_reap(struct blkif *bi)
 {
+    u64 now_ns = PART_EYES && bi->done.head ? port_now_ns() : 0;
     struct blk_req *blk;
     u32 work = 0;
 
     while ((blk = blk_done_take(&bi->done)) != NULL) {
         struct blkif_req *req = container_of(blk, struct blkif_req, blk);
+        u64 taken_ns = req->taken_ns;
+        u32 in_flight = bi->in_flight;
 
         work++;
         if (blk->status == ST_OK && req->ring->page && !req->ring->broken) {
@@ -180,6 +184,9 @@ static u32 requests_reap(struct blkif *bi)
         } else {
             bi->errors_medium += blk->status != ST_OK;
             request_finish(req, blk->status);
+        }
+        if (PART_EYES && bi->in_flight < in_flight) {
+            latency_add(&bi->latency, 1, now_ns - taken_ns);
         }
     }
     return work;
@@ -452,6 +459,7 @@ static void request_count(struct blkif *bi, const struct blkif_req *req)
     bi->requests++;
     switch (req->op) {
     case BLKIF_OP_READ:
+        bi->reads++;
         bi->bytes_read += req->sectors * SECTOR_BYTES;
         break;
     case BLKIF_OP_DISCARD:
@@ -459,6 +467,7 @@ static void request_count(struct blkif *bi, const struct blkif_req *req)
         break;
     default:
         bi->flushes += req->op != BLKIF_OP_WRITE;
+        bi->writes += req->sectors > 0;
         bi->bytes_written += req->sectors * SECTOR_BYTES;
         break;
     }
@@ -549,6 +558,9 @@ static u32 ring_work(struct blkif_ring *ring, u32 budget)
                      "the front end connects anew");
         return 0;
     }
+    if (PART_EYES && ring->req_cons != prod && bi->turn_ns == 0) {
+        bi->turn_ns = port_now_ns();
+    }
     for (; ring->req_cons != prod && work < budget && !bi->barrier; work++) {
         struct blkif_wire wire;
         struct blkif_req *req;
@@ -614,19 +626,24 @@ static u32 rings_work(struct blkif *bi, u32 budget)
 
 u32 blkif_poll(struct blkif *bi, u32 budget)
 {
-    u32 work = 0;
+    u32 work = 0, taken, in_flight;
 
+    bi->turn_ns = 0;
     if (bi->in_flight > 0) {
         work = bdev_poll(bi->bdev) + requests_reap(bi);
     }
-    work += rings_work(bi, budget);
+    in_flight = bi->in_flight;
+    taken = rings_work(bi, budget);
     copies_flush(bi);
     for (u32 i = 0; i < BLKIF_QUEUES_MAX; i++) {
         if (bi->ring[i].page && !bi->ring[i].broken) {
             ring_publish(&bi->ring[i]);
         }
     }
-    return work;
+    if (PART_EYES && taken > 0) {
+        latency_add(&bi->latency, taken - (bi->in_flight - in_flight), port_now_ns() - bi->turn_ns);
+    }
+    return work + taken;
 }
 
 bool blkif_arm(struct blkif *bi)

@@ -22,6 +22,7 @@
 #include "blk/bdev.h"
 #include "blk/blkif_wire.h"
 #include "blk/grants.h"
+#include "blk/latency.h"
 #include "start/base/log.h"
 
 #define BLKIF_INFO_READ_ONLY 4              /* in the key `info` */
@@ -49,6 +50,7 @@ struct blkif_req {
     u8 op;               /* of the answer */
     u8 steps, step;      /* a barrier is flush, write, flush */
     enum blk_op todo[3]; /* the steps */
+    u64 taken_ns;        /* the turn that took it out of its ring */
     u64 sectors;         /* of the step that is no flush */
     u64 left;            /* of those, what the medium was not given yet */
     u32 maps;
@@ -82,12 +84,14 @@ struct blkif {
     struct blkif_ring ring[BLKIF_QUEUES_MAX];
     u32 ring_next; /* round robin start */
     u32 in_flight;
+    u64 turn_ns; /* when this turn found its first request; 0: it found none yet */
     struct blk_done done;
     struct log_limit log;
     /* counters since blkif_init() */
-    u64 requests, bytes_read, bytes_written, flushes, discards, batches, notifies;
+    u64 requests, reads, writes, bytes_read, bytes_written, flushes, discards, batches, notifies;
     u64 errors_guest, errors_medium, no_slot, no_map;
     u64 copies; /* pieces that Xen copied */
+    struct latency latency;
 };
 
 struct blkif_init {

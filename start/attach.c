@@ -188,6 +188,7 @@ static enum status device_make(struct attach *attach, struct device *device,
 {
     enum status st;
 
+    device->devid = request->devid;
     device->write = !request->read_only;
     device->mmio_base = request->mmio_base;
     device->irq = request->irq;
@@ -315,7 +316,7 @@ u32 attach_disk_resized(struct attach *attach, const struct disk *disk)
     for (u32 i = 0; i < attach->active_count; i++) {
         struct device *device = attach->active[i];
 
-        if (device->vdev == &device->blk.vdev && device->disk == disk &&
+        if (device->vdev->device_id == VIRTIO_ID_BLOCK && device->disk == disk &&
             device->state == DEVICE_LIVE) {
             vblk_resized(&device->blk);
             count++;

@@ -43,6 +43,7 @@ struct device {
     const struct device_class *class;
     struct guest *guest;
     struct share_member member;
+    u32 devid;
     bool write; /* the guest may write */
     u64 mmio_base;
     u32 irq;

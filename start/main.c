@@ -31,6 +31,7 @@
 #include "start/command.h"
 #include "start/config.h"
 #include "start/disks.h"
+#include "start/eyes.h"
 #include "start/mmu.h"
 #include "start/port.h"
 #include "start/pv.h"
@@ -58,6 +59,7 @@ struct machine {
     struct poll_loop loop;
     struct report report;
     struct command_reader commands;
+    struct eyes eyes;
     u32 console_port;
     bool console_ring;
 };
@@ -338,7 +340,6 @@ static u32 poll_console(void *ctx, u32 budget)
 
     (void)budget;
     if (bytes > 0) {
-        m->report.spurious_irqs = m->gic.spurious + m->gic.unknown;
         command_feed(&m->commands, typed, bytes);
     }
     return work + (u32)bytes;
@@ -403,6 +404,14 @@ static void pollers_init(struct machine *m)
                            .deadline_ns = backend_deadline_ns,
                            .ctx = &m->backend,
                        });
+    if (PART_EYES) {
+        poll_add(&m->loop, &(struct poller){
+                               .seldom = true,
+                               .poll = eyes_poll,
+                               .deadline_ns = eyes_deadline_ns,
+                               .ctx = &m->eyes,
+                           });
+    }
     if (m->console_ring) {
         poll_add(&m->loop, &(struct poller){
                                .seldom = true,
@@ -453,9 +462,12 @@ _Noreturn void start_c(u64 dtb, struct machine *m)
     if (PART_PV) {
         pv_begin(m);
     }
-    m->report =
-        (struct report){.attach = &m->attach, .pv = &m->pv, .turn = &m->turn, .loop = &m->loop};
+    m->report = (struct report){
+        .attach = &m->attach, .pv = &m->pv, .turn = &m->turn, .loop = &m->loop, .gic = &m->gic};
     command_init(&m->commands, &m->report, &m->attach, &m->pv);
+    if (PART_EYES) {
+        eyes_init(&m->eyes, &m->xs, &m->report);
+    }
     pollers_init(m);
     log_info("ready after %" PRIu64 " ticks of %" PRIu64 " Hz", clock_ticks() - boot_ticks,
              clock_hz());

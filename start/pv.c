@@ -262,6 +262,7 @@ static enum status device_attach(struct pv *pv, const struct backend_request *re
     }
     device->member.pv = true;
     device->domid = request->domid;
+    device->devid = request->devid;
     device->no_discard = request->no_discard;
     device->connected = false;
     device->port_count = 0;

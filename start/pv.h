@@ -22,6 +22,7 @@ struct pv_device {
     enum pv_state state;
     struct share_member member;
     u16 domid;
+    u32 devid;
     bool write;      /* the guest may write */
     bool no_discard; /* the toolstack says so */
     bool connected;  /* rings are mapped, or their requests not all back */

@@ -17,7 +17,7 @@ GROUND = BASE + ["start/port.h"]
 
 # The composition root: it knows every room, and no room knows it.
 ROOT = ["main", "attach", "pv", "share", "turn", "classes", "consoles", "disks",
-        "report", "command"]
+        "report", "command", "eyes"]
 
 # (files, project headers they may include, why it is so)
 RULES = [

@@ -18,14 +18,16 @@ INDIRECT = [
         "turn_poll", "turn_arm", "turn_disarm", "turn_deadline_ns",
         "disks_poll", "disks_arm", "disks_disarm",
         "xs_poll", "xs_arm", "xs_disarm", "xs_deadline_ns", "backend_poll", "backend_deadline_ns",
-        "poll_console", "arm_console", "disarm_console", "woken", "disarmed"]),
+        "eyes_poll", "eyes_deadline_ns", "poll_console", "arm_console", "disarm_console", "woken",
+        "disarmed"]),
     ("start/base/log.c", ["hyp_sink", "uart_sink", "ring_sink"]),
     ("start/trap.c", ["halt", "console_flush"]),
     ("start/memmap.c", ["memory_access"]),
     ("drivers/console/console.c", ["xen_console_write", "console_notify"]),
     ("drivers/gic/gic.c", ["gicv2_*", "gicv3_*"]),
     ("drivers/xen/ioreq.c", ["device_mmio", "guest_invalidate"]),
-    ("drivers/xen/xs.c", ["*_answer", "watch_placed", "backend_changed", "front_event"]),
+    ("drivers/xen/xs.c", ["*_answer", "watch_placed", "backend_changed", "front_event",
+                          "eyes_changed"]),
     ("drivers/xen/backend.c", ["on_attach*", "on_detach*"]),
     ("drivers/xen/backend_tx.c", ["on_pair"]),
     ("drivers/xen/backend_front.c", ["on_connect", "on_disconnect"]),
@@ -33,10 +35,13 @@ INDIRECT = [
     ("start/attach.c", [
         "block_open", "block_close", "class_poll", "class_shutdown",
         "entropy_open", "ventropy_poll", "vconsole_open", "vconsole_close", "vconsole_poll"]),
-    ("start/report.c", ["class_report", "ventropy_report", "vconsole_report"]),
+    ("start/report.c", [
+        "class_report", "ventropy_report", "vconsole_report", "disk_is", "disk_io",
+        "disk_events", "disk_errors", "disk_latency"]),
     ("virtio/ventropy.c", ["random_fill"]),
     ("virtio/vconsole.c", ["console_output"]),
     ("gmem_settle", ["grants_settle"]),
+    ("virtio/gmem.h", ["grants_settle"]),  # the same, inlined
     ("virtio/gmem.c", ["gmem_foreign_find", "grants_find"]),
     ("virtio/vblk_rare.c", []),  # a lifetime: no medium of the image tells one
     ("virtio/vdev.c", ["vblk_features_ok", "vblk_start", "vblk_stopped", "vblk_config_write",

@@ -45,6 +45,9 @@ static COLD void slot_take(struct vblk *vb, struct vblk_req *vr)
     vb->pool->in_flight++;
     vb->in_flight++;
     vr->vb = vb;
+    if (PART_EYES) {
+        vr->taken_ns = vb->turn_ns;
+    }
     virtq_hold(vr->vq, &vr->chain);
 }
 
@@ -126,6 +129,7 @@ COLD void vblk_request_settle(struct vblk *vb, struct vblk_req *vr, enum status 
 /** Complete everything on the done list; bounded by what is in flight. */
 COLD u32 vblk_drain(struct vblk *vb)
 {
+    u64 now_ns = PART_EYES && vb->done.head ? port_now_ns() : 0;
     u32 count = 0;
     struct blk_req *req;
 
@@ -136,6 +140,9 @@ COLD u32 vblk_drain(struct vblk *vb)
         if (st != ST_AGAIN) {
             vb->errors_medium += st != ST_OK;
             vblk_request_end(vr, st);
+            if (PART_EYES) {
+                latency_add(&vb->latency, 1, now_ns - vr->taken_ns);
+            }
             slot_return(vb, vr);
         }
         count++;
@@ -338,6 +345,7 @@ static u32 queue_poll(struct vblk *vb, u16 queue, u32 budget)
         st = virtq_pop(vq, &vr->chain);
         if (__builtin_expect(st == ST_OK, 1)) {
             vr->vq = vq;
+            vb->taken += PART_EYES;
             work += request_start(vb, vr);
         } else if (st == ST_PROTO) {
             vb->errors_guest++;
@@ -360,16 +368,29 @@ static void queue_show(struct vblk *vb, u16 queue)
     vb->batches += vdev_queue_publish(&vb->vdev, queue);
 }
 
+/** The turn is over: those that it took and answered have lasted as long as it. */
+static inline void turn_measure(struct vblk *vb, u64 taken, u32 in_flight)
+{
+    u32 answered = (u32)(vb->taken - taken) - (vb->in_flight - in_flight);
+
+    latency_add(&vb->latency, answered, port_now_ns() - vb->turn_ns);
+}
+
 u32 vblk_work(struct vblk *vb, u32 budget)
 {
     u16 count = vb->vdev.queue_count;
     u16 queue = vb->queue_next; /* every queue is the first one in its turn */
-    u32 work = 0;
+    u32 work = 0, in_flight;
+    u64 taken = vb->taken;
 
+    if (PART_EYES) {
+        vb->turn_ns = port_now_ns();
+    }
     if (vb->in_flight > 0) {
         work += bdev_poll(vb->bdev);
         work += vblk_drain(vb);
     }
+    in_flight = vb->in_flight;
     vb->queue_next = queue + 1u < count ? (u16)(queue + 1) : 0;
     for (u16 i = 0; i < count && vb->vdev.live; i++) {
         virtq_kick_disable(&vb->vdev.queue[queue].vq);
@@ -378,6 +399,9 @@ u32 vblk_work(struct vblk *vb, u32 budget)
     }
     for (queue = 0; queue < count; queue++) {
         queue_show(vb, queue);
+    }
+    if (PART_EYES && vb->taken != taken) {
+        turn_measure(vb, taken, in_flight);
     }
     return work;
 }

@@ -22,6 +22,7 @@
 #pragma once
 
 #include "blk/bdev.h"
+#include "blk/latency.h"
 #include "virtio/vblk_defs.h"
 #include "virtio/vdev.h"
 
@@ -50,6 +51,7 @@ struct vblk_req {
     u32 written;        /* for the used ring, when the request succeeds */
     u32 written_failed; /* and when it fails: the status byte counts only if no gap precedes it */
     struct vblk_req *next_free;
+    u64 taken_ns;                /* the turn that took it out of its ring */
     u16 range_count, range_next; /* of a request with ranges: the medium gets one at a time */
     struct vblk_range range[BLK_RANGES_MAX];
     struct vq_chain chain;
@@ -73,6 +75,7 @@ struct vblk {
     u32 in_flight;
     u16 queue_next; /* round robin start */
     u16 ranges_max; /* of one request: what the config space says */
+    u64 turn_ns;    /* when this turn began */
     struct vblk_config config;
     char id[VBLK_ID_BYTES];
     /* counters since vblk_init() */
@@ -84,6 +87,8 @@ struct vblk {
     u64 no_slot;       /* turns that ended because the pool was empty */
     u64 no_window;     /* turns that ended because guest memory could not be mapped yet */
     u64 batches;       /* publishes */
+    u64 taken;         /* requests taken out of the rings */
+    struct latency latency;
 };
 
 struct vblk_init {

@@ -60,6 +60,9 @@ u32 vblk_quick(struct vblk *vb, struct virtq *vq, u32 budget)
     }
     count = (u16)(batch.next - vq->next);
     virtq_quick_end(vq, &batch);
+    if (PART_EYES) {
+        vb->taken += count;
+    }
     vb->reads += count - writes;
     vb->writes += writes;
     vb->bytes_read += bytes - bytes_written;

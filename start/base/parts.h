@@ -23,6 +23,9 @@
 #ifndef PART_LIMITS
 #define PART_LIMITS 1 /* time that guests owe each other: start/share.c */
 #endif
+#ifndef PART_EYES
+#define PART_EYES 1 /* latency histograms; statistics and commands in xenstore: start/eyes.c */
+#endif
 #ifndef PART_TABLES
 #define PART_TABLES \
     1 /* partition tables: blk/partition.c, the options part=, partuuid=, partlabel= */

@@ -7,7 +7,8 @@
 ARM_BENCH_SRCS := virtio/gmem.c virtio/virtq.c virtio/virtq_walk.c virtio/virtq_packed.c \
 	virtio/virtq_order.c virtio/vdev.c virtio/vmmio.c \
 	virtio/vblk.c virtio/vblk_quick.c virtio/vblk_rare.c virtio/vblk_device.c \
-	blk/bdev.c blk/ramdisk.c start/copy.S tests/bench/arm64/start.S tests/bench/arm64/bench_vblk.c
+	blk/bdev.c blk/ramdisk.c drivers/timer/timer.c \
+	start/copy.S tests/bench/arm64/start.S tests/bench/arm64/bench_vblk.c
 ARM_BENCH_OBJS := $(patsubst %,$(B)/bench/%.o,$(ARM_BENCH_SRCS))
 ARM_BENCH_FAST := $(patsubst %,$(B)/bench/%.o,$(FAST_SRCS))
 ARM_BENCH_CFLAGS = $(filter-out -mcmodel=tiny,$(ARM_CFLAGS))

@@ -12,6 +12,7 @@
 
 static struct command_reader reader;
 static struct pv pv;
+static struct gic gic;
 static struct report report;
 static struct attach attach;
 static struct turn turn;
@@ -29,7 +30,7 @@ static int fresh(void **state)
     ramdisk_init(&disks.disk[0].ram, "data", memory, KIB(16), false);
     ramdisk_reserve(&disks.disk[0].ram, sizeof(memory));
     attach_init(&attach, &disks, &turn.shares);
-    report = (struct report){.attach = &attach, .pv = &pv, .turn = &turn};
+    report = (struct report){.attach = &attach, .pv = &pv, .turn = &turn, .gic = &gic};
     command_init(&reader, &report, &attach, &pv);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "blk/ramdisk.h"
+#include "drivers/timer/timer.h"
 #include "start/port.h"
 #include "virtio/vblk.h"
 #include "virtio/virtq_layout.h"
@@ -58,9 +59,19 @@ static struct vmmio wide_mmio;
 
 /* --- what the engine links against ---------------------------------------------------------- */
 
+static struct timer_scale scale;
+
+static u64 ticks(void)
+{
+    u64 now;
+
+    __asm__ volatile("isb\n mrs %0, cntvct_el0" : "=r"(now)::"memory");
+    return now;
+}
+
 u64 port_now_ns(void)
 {
-    return 0;
+    return timer_ticks_to_ns(&scale, ticks());
 }
 
 bool log_limit_ok(struct log_limit *limit)
@@ -260,14 +271,6 @@ static void offer_packed(u32 count)
 /* --- figures ------------------------------------------------------------------------------------
  */
 
-static u64 ticks(void)
-{
-    u64 now;
-
-    __asm__ volatile("isb\n mrs %0, cntvct_el0" : "=r"(now)::"memory");
-    return now;
-}
-
 static u64 cost_of_ticks(void)
 {
     u64 begin = ticks();
@@ -378,6 +381,7 @@ static void idle(void)
 
 int bench_main(void)
 {
+    CHECK(timer_scale_init(&scale, UINT64_C(1000000000)) == ST_OK);
     gmem_init(&gm, &window_ops, pins);
     ramdisk_init(&ram, "ram", disk, sizeof(disk), false);
     vblk_pool_init(&pool);
