@@ -156,7 +156,8 @@ class Front:
         run = self.domain.console().split("front done")[self.runs - 1:self.runs + 1]
         return {"requests": _front_number(run[1], "requests"),
                 "errors": _front_number(run[1], "errors"),
-                "disks": [{key: _front_number(line, key) for key in ("requests", "all", "checked")}
+                "disks": [{key: _front_number(line, key)
+                           for key in ("grants", "requests", "all", "checked")}
                           for line in run[0].splitlines() if "front result" in line]}
 
     def off(self, timeout=READY_TIMEOUT_S):
@@ -165,12 +166,13 @@ class Front:
         return int(self.domain.wait_console(r"front off in_use=(\d+)", timeout)[1])
 
 
-def fronts_go(fronts, word=None):
-    """Start all of them at once (one transaction); each run has a word of its own."""
+def fronts_go(fronts, word=None, options=""):
+    """Start all of them at once (one transaction); options from now on, or a word of its own."""
     pairs = []
     for front in fronts:
         front.runs += word is None
-        pairs.append(f"/local/domain/{front.domain.id()}/go {word or front.runs}")
+        pairs.append(f"/local/domain/{front.domain.id()}/go "
+                     f"'{word or f'{front.runs} {options}'.strip()}'")
     fronts[0].bed.dom0.run(f"xenstore-write {' '.join(pairs)}")
 
 

@@ -143,6 +143,11 @@ static void tx_answer(void *ctx, u32 step, const struct xs_reply *reply)
     if (step == TX_READ && (reply->status == ST_OK || reply->status == ST_NOENT)) {
         dev->changed = true;
         dev->tries = BACKEND_TX_TRIES;
+    } else if (step == TX_PAIRS && reply->status == ST_FULL) {
+        device_log(LOG_ERROR, dev, "%s",
+                   "xenstored allows this domain no more nodes: raise its quota in Dom0 "
+                   "(xenstore-control quota set nodes 8000; 25 a PV disk)");
+        dev->tries = BACKEND_TX_TRIES;
     } else if (reply->status != ST_TIMEOUT && reply->status != ST_AGAIN) {
         device_log(LOG_ERROR, dev, "the directory cannot be written: %s",
                    status_name(reply->status));

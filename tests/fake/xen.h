@@ -144,6 +144,8 @@ bool fake_xs_exists(const char *path);
 void fake_xs_step(void);
 /** Writes and removals below this prefix are refused to us; NULL: none. */
 void fake_xs_deny(const char *prefix);
+/** Our domain's quota of nodes is used up: what is not there cannot be written by us. */
+void fake_xs_nodes_full(bool full);
 /** The next n commits answer EAGAIN. */
 void fake_xs_conflict(u32 n);
 /** Nothing is answered while set. */

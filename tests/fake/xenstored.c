@@ -44,6 +44,7 @@ static u64 generation;
 static u32 tx_next, conflicts;
 static bool hanging;
 static const char *denied;
+static bool nodes_full;
 
 static const char home[] = "/local/domain/1/";
 
@@ -301,6 +302,10 @@ static void change(const struct xsd_sockmsg *req, const char *path, const char *
         refuse(req, "EACCES");
         return;
     }
+    if (nodes_full && value && !fake_xs_exists(path)) {
+        refuse(req, "ENOSPC");
+        return;
+    }
     if (req->tx_id && i == TXS) {
         refuse(req, "ENOENT");
         return;
@@ -478,6 +483,11 @@ void fake_xs_deny(const char *prefix)
     denied = prefix;
 }
 
+void fake_xs_nodes_full(bool full)
+{
+    nodes_full = full;
+}
+
 void fake_xs_conflict(u32 n)
 {
     conflicts = n;
@@ -511,4 +521,5 @@ void fake_xs_reset(void)
     tx_next = 0;
     hanging = false;
     denied = NULL;
+    nodes_full = false;
 }

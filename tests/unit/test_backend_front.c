@@ -386,6 +386,20 @@ static void refusals_are_said_at_a_limited_rate(void **state)
                              LOG_LIMIT_PER_SECOND * (port_host_now_ns - from_ns) / 1000000000);
 }
 
+/* xenstored's stock quota of 1000 nodes is less than our devices may need. */
+static void a_used_up_quota_of_nodes_is_named_with_its_cure(void **state)
+{
+    (void)state;
+    fake_xs_nodes_full(true);
+    pvfront_join(&front);
+    settle();
+    assert_int_equal(rig_glue.detaches, 1);
+    assert_true(said("xenstored allows this domain no more nodes: raise its quota"));
+    fake_xs_nodes_full(false);
+    pvfront_disk_close(DOMID, DEVID);
+    gone();
+}
+
 static void a_changed_size_is_written_with_state_4_again(void **state)
 {
     void *handle = rig_be.device[0].handle;
@@ -496,6 +510,7 @@ int main(void)
         TEST(a_state_that_is_none_counts_as_gone),
         TEST(a_storm_of_states_is_survived),
         TEST(refusals_are_said_at_a_limited_rate),
+        TEST(a_used_up_quota_of_nodes_is_named_with_its_cure),
         TEST(a_changed_size_is_written_with_state_4_again),
         TEST(conflicts_are_repeated_with_all_keys),
         TEST(a_directory_that_cannot_be_written_is_given_up),

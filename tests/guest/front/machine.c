@@ -219,6 +219,11 @@ void machine_sleep(struct front_machine *m, u64 deadline_ns)
     }
 }
 
+void machine_yield(void)
+{
+    (void)hypercall2(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
+}
+
 void machine_awake(struct front_machine *m)
 {
     xs_disarm(&m->xs);

@@ -45,6 +45,9 @@ u32 machine_turn(struct front_machine *m);
  */
 void machine_sleep(struct front_machine *m, u64 deadline_ns);
 
+/** Another domain may run. */
+void machine_yield(void);
+
 /** Behind a sleep, when every port is masked again. */
 void machine_awake(struct front_machine *m);
 

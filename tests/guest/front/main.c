@@ -26,7 +26,7 @@ struct machine {
 /* entry.S hands its address to start_c(). */
 struct machine machine __attribute__((section(".far"), used));
 
-#define GO_MAX 32 /* bytes of what `go` may say, NUL included */
+#define GO_MAX 64 /* bytes of what `go` may say, NUL included */
 
 /** A job does its work on all disks and returns how much went wrong. */
 typedef u64 (*job_fn)(struct front_machine *m, const struct front_options *options,
@@ -49,10 +49,44 @@ static job_fn job_find(const char *name)
     machine_refuse("job=%s is none that this guest knows", name);
 }
 
-_Noreturn void start_c(u64 dtb, struct machine *m)
+static void options_take(struct front_options *options, const char *text)
 {
     static char why[FRONT_WHY_MAX];
+
+    if (options_parse(text, options, why) != ST_OK) {
+        machine_refuse("%s", why);
+    }
+}
+
+/** What `go` says; what the disks were connected with is settled. */
+static void options_change(struct front_options *options, const char *text)
+{
+    struct front_options before = *options;
+
+    options_take(options, text);
+    if (options->depth != before.depth || options->size != before.size ||
+        options->grants != before.grants || options->stay != before.stay) {
+        machine_refuse("go: depth=, size=, grants= and stay= belong on the command line");
+    }
+}
+
+/** Run the job whenever `go` changes, until it says so. */
+static void serve(struct machine *m, job_fn run)
+{
     char go[GO_MAX] = "";
+
+    for (;;) {
+        store_wait_change(&m->m, "go", go, sizeof(go));
+        if (strcmp(go, "off") == 0) {
+            return;
+        }
+        options_change(&m->options, go + strcspn(go, " "));
+        (void)run(&m->m, &m->options, m->disk, m->disk_count);
+    }
+}
+
+_Noreturn void start_c(u64 dtb, struct machine *m)
+{
     const char *bootargs;
     u32 in_use;
     job_fn run;
@@ -61,21 +95,15 @@ _Noreturn void start_c(u64 dtb, struct machine *m)
     if (fdt_scan_bootargs(&m->m.fdt, &bootargs) != ST_OK) {
         machine_refuse("%s", m->m.fdt.why);
     }
-    if (options_parse(bootargs, &m->options, why) != ST_OK) {
-        machine_refuse("%s", why);
-    }
+    options_init(&m->options);
+    options_take(&m->options, bootargs);
     run = job_find(m->options.job);
     grants_init(&m->m);
     m->disk_count = disks_open(&m->m, &m->options, m->disk);
     log_info("front ready disks=%" PRIu32 " ms=%" PRIu64, m->disk_count, port_now_ns() / 1000000);
-    if (!m->options.wait) {
-        (void)run(&m->m, &m->options, m->disk, m->disk_count);
-    }
-    while (m->options.wait) {
-        store_wait_change(&m->m, "go", go, sizeof(go));
-        if (strcmp(go, "off") == 0) {
-            break;
-        }
+    if (m->options.wait) {
+        serve(m, run);
+    } else {
         (void)run(&m->m, &m->options, m->disk, m->disk_count);
     }
     in_use = disks_close(&m->m, m->disk, m->disk_count);

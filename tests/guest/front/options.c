@@ -57,6 +57,9 @@ static bool number_set(struct front_options *o, const char *key, u64 number)
         return number > 0 && number % SECTOR_BYTES == 0;
     } else if (strcmp(key, "seed") == 0) {
         o->seed = number;
+    } else if (strcmp(key, "spin") == 0) {
+        o->spin = number == 1;
+        return number <= 1;
     } else if (strcmp(key, "grants") == 0) {
         return choice_set(&o->grants, number);
     } else if (strcmp(key, "stay") == 0) {
@@ -95,11 +98,15 @@ static enum status word_take(struct front_options *o, char *word, char *why)
                : refuse(why, word, "unknown, or its number is out of range (options.h)");
 }
 
+void options_init(struct front_options *options)
+{
+    *options = defaults;
+}
+
 enum status options_parse(const char *text, struct front_options *options, char *why)
 {
     char word[WORD_MAX];
 
-    *options = defaults;
     for (;;) {
         usize bytes;
 

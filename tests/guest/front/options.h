@@ -13,7 +13,10 @@
  *   span=BYTES     of our piece of a disk; the guest's disk number i begins at at + i * span
  *   seed=N         what the data and the order are made of
  *   wait           begin when xenstore's key `go`, in our own directory, is written; with every
- *                  change of it again; when it says `off`, end
+ *                  change of it again, its first word a number and the others options as here,
+ *                  which stay; when it says `off`, end
+ *   spin=0|1       while there is nothing to do, yield and look again instead of sleeping: neither
+ *                  protocol raises an event then; 0 by default
  *   grants=0|1     virtio: addresses are our own, or grants; by default what the device tree says
  *   stay=0|1       grants of data are offered once, or with every request; by default once for PV
  *                  disks, with every request for virtio, as Linux does
@@ -36,9 +39,12 @@ struct front_options {
     u32 depth;
     u32 size; /* bytes */
     u64 at, span, seed;
-    bool wait;
+    bool wait, spin;
     enum front_choice grants, stay;
 };
 
-/** Read the command line. ST_OK; ST_PROTO with a sentence in why[FRONT_WHY_MAX]. */
+/** Options as nobody has said anything. */
+void options_init(struct front_options *options);
+
+/** Read words over what is there. ST_OK; ST_PROTO with a sentence in why[FRONT_WHY_MAX]. */
 enum status options_parse(const char *text, struct front_options *options, char *why);

@@ -258,7 +258,11 @@ static void run(struct front_machine *m, const struct verify *job)
         } else if (now_ns - last_ns > DRAIN_NS) {
             machine_refuse("the backend has not answered a request for %" PRIu64 " s",
                            DRAIN_NS / 1000 / MS);
-        } else if (machine_turn(m) == 0) {
+        } else if (machine_turn(m) != 0) {
+            continue;
+        } else if (job->options->spin) {
+            machine_yield();
+        } else {
             sleep(m, job, last_ns + DRAIN_NS + MS);
         }
     }
