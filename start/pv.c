@@ -337,7 +337,8 @@ static void on_detach(void *ctx, void *handle)
     }
 }
 
-/** A guest that dies without a word of the toolstack's is noticed by its event channels. */
+/** A front end that goes without a word, its guest's death included, is noticed by its event
+ * channels. One that lives closes them first and says so then. */
 static bool on_alive(void *ctx, void *handle)
 {
     const struct pv_device *device = handle;

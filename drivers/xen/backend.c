@@ -435,7 +435,9 @@ void backend_init(struct backend *be, struct xs *xs, const struct backend_ops *o
     }
 }
 
-/** Ask the guests of connected devices whether they live; a dead one's devices go. */
+/** Ask the guests of connected devices whether they live; a dead one's devices go. Of a PV front
+ * end this only says that it closed its event channel, which one that lives does before it says so.
+ */
 static void backend_probe(struct backend *be, u64 now)
 {
     be->probe_ns = now + BACKEND_PROBE_NS;
@@ -445,6 +447,10 @@ static void backend_probe(struct backend *be, u64 now)
         if (dev->state == BE_CONNECTED && dev->waiting == 0 && !dev->writing &&
             backend_ops_of(dev)->alive &&
             !backend_ops_of(dev)->alive(backend_ctx_of(dev), dev->handle)) {
+            if (backend_is_pv(dev)) {
+                backend_front_gone(dev);
+                continue;
+            }
             device_log(LOG_INFO, dev, "%s", "the guest is gone");
             backend_device_close(dev);
         }

@@ -57,8 +57,8 @@ struct backend_ops {
     enum status (*attach)(void *ctx, const struct backend_request *request, void **handle);
     /** The device goes (toolstack or guest death): let go of everything of it. */
     void (*detach)(void *ctx, void *handle);
-    /** False once the guest is being destroyed: asked every BACKEND_PROBE_NS. NULL: the toolstack
-     * tells. */
+    /** False once the guest is being destroyed, or its PV front end has closed its event channel:
+     * asked every BACKEND_PROBE_NS. NULL: the toolstack tells. */
     bool (*alive)(void *ctx, void *handle);
     /* of devices with pv_block; NULL when there are none */
     /** Key i that goes with state InitWait (what is offered) or Connected (what the disk is). False
@@ -86,6 +86,7 @@ struct backend_ops {
  *
  *   WAIT    -- its state is 3 or 4 --> FETCH (its keys) --> rings are mapped --> UP  writes 4
  *   UP      -- 5 --> writes 5, serves on     -- 6, 1, or it is gone --> STOP --> CLOSED  writes 6
+ *           -- its event channel is closed, before it says so or because its guest died --> STOP
  *   CLOSED  -- 1 --> WAIT  writes 2
  *
  * When the toolstack wants the device gone the front end is given the time that it takes to close:

@@ -362,6 +362,13 @@ void backend_front_wrote(struct backend_device *dev, u8 state, u64 now)
     }
 }
 
+void backend_front_gone(struct backend_device *dev)
+{
+    if (dev->front == FRONT_UP) {
+        front_set(dev, FRONT_STOP, BACKEND_NEVER);
+    }
+}
+
 void backend_front_forget(struct backend_device *dev)
 {
     fetch_end(dev);

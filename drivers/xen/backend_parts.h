@@ -106,6 +106,8 @@ void backend_front_path(const struct backend_device *dev, const char *leaf, char
 void backend_front_step(struct backend_device *dev, u64 now);
 /** State was written, or (nobody else having changed the directory) could not be. */
 void backend_front_wrote(struct backend_device *dev, u8 state, u64 now);
+/** Its event channel is closed: let go of its rings. The directory stays, as its guest may live. */
+void backend_front_gone(struct backend_device *dev);
 /** The device is detached. */
 void backend_front_forget(struct backend_device *dev);
 /** End the watch. True when there is none any more. */

@@ -323,14 +323,44 @@ static void a_disk_made_anew_is_another_ones(void **state)
     join();
 }
 
-static void a_dead_guests_disk_goes(void **state)
+/* Its pages are let go, so that Xen can free it; the disk goes when the toolstack has seen it. */
+static void a_dead_guests_rings_are_let_go(void **state)
 {
     (void)state;
     join();
     rig_glue.dead_domid = DOMID;
     rig_wait_ns(2 * BACKEND_PROBE_NS);
+    assert_int_equal(rig_glue.connected, 0);
+    assert_int_equal(rig_glue.detaches, 0);
+    assert_string_equal(state_of(), "6");
+    pvfront_disk_close(DOMID, DEVID);
+    settle();
     assert_int_equal(rig_glue.detaches, 1);
     gone();
+}
+
+/* A driver that is unloaded closes its event channel, and tells its state some time later. */
+static void a_front_end_whose_channel_is_closed_may_come_again(void **state)
+{
+    for (u32 said_late = 0; said_late < 2; said_late++) {
+        (void)setup(state);
+        join();
+        rig_glue.dead_domid = DOMID;
+        rig_wait_ns(2 * BACKEND_PROBE_NS);
+        assert_string_equal(state_of(), "6");
+        if (said_late) {
+            pvfront_say(&front, "state", "6");
+            settle();
+        }
+        assert_string_equal(state_of(), "6");
+        assert_int_equal(rig_glue.detaches, 0);
+        rig_glue.dead_domid = 0;
+        pvfront_say(&front, "state", "1");
+        settle();
+        assert_string_equal(state_of(), "2");
+        join();
+        assert_int_equal(rig_glue.connected, 1);
+    }
 }
 
 static void a_state_that_is_none_counts_as_gone(void **state)
@@ -506,7 +536,8 @@ int main(void)
         TEST(a_directory_that_vanishes_ends_it),
         TEST(a_directory_that_vanishes_while_keys_are_read_ends_it),
         TEST(a_disk_made_anew_is_another_ones),
-        TEST(a_dead_guests_disk_goes),
+        TEST(a_dead_guests_rings_are_let_go),
+        TEST(a_front_end_whose_channel_is_closed_may_come_again),
         TEST(a_state_that_is_none_counts_as_gone),
         TEST(a_storm_of_states_is_survived),
         TEST(refusals_are_said_at_a_limited_rate),

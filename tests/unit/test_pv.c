@@ -436,8 +436,8 @@ static void a_guest_that_dies_is_let_go(void **state)
             run();
         }
         assert_true(fake_guest_gone(guest));
-        assert_int_equal(pv.active_count, 0);
         nothing_is_held();
+        end(); /* the disk itself is the toolstack's to take away */
     }
 }
 
