@@ -321,6 +321,11 @@ cycles: ## 100 under load of each: attach/detach, drivers reloaded, reboot and x
 		CAISSON_CYCLES=100 $(PYTHON) tools/run_tests.py --system-only \
 			-k "test_cycles and $$kind" || exit 1; done
 
+.PHONY: matrix
+matrix: $(B)/caisson.img ## boot every Xen with every policy, and write docs/matrix.md; T=XEN-POLICY: one
+	$(Q)tools/setup.sh
+	$(Q)$(PYTHON) tools/matrix.py $(T)
+
 .PHONY: bench-icount
 bench-icount: $(B)/caisson.img ## instructions per request beside Linux xen-blkback (TWICE=1: twice)
 	$(Q)tools/setup.sh
