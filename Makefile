@@ -327,7 +327,7 @@ matrix: $(B)/caisson.img ## boot every Xen with every policy, and write docs/mat
 	$(Q)$(PYTHON) tools/matrix.py $(T)
 
 .PHONY: bench-icount
-bench-icount: $(B)/caisson.img ## instructions per request beside Linux xen-blkback (TWICE=1: twice)
+bench-icount: $(B)/caisson.img $(B)/guest/front ## instructions per request beside Linux xen-blkback (TWICE=1: twice)
 	$(Q)tools/setup.sh
 	$(Q)$(PYTHON) tools/bench_icount.py $(if $(TWICE),--twice)
 

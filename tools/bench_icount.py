@@ -9,6 +9,9 @@ ours, over PV block from Linux. All are ramdisks of the same size. fio in the gu
 jobs on all, in turn. Instructions per request = 1e9 / IOPS: fio, the guest's kernel, Xen and the
 back end together. Two runs give the same figures; --twice shows it.
 
+A second boot has one guest, then eight, that are front ends and nothing else (tests/guest/front),
+with the same load each, over virtio and over PV block: a request should not cost more in company.
+
   tools/bench_icount.py [--twice] [--spin US]     writes build/results/bench-icount.json
 """
 import argparse
@@ -23,16 +26,19 @@ from tools import results  # noqa: E402
 from tools.testbed import scripted  # noqa: E402
 
 IMAGE = ROOT / "build" / "caisson.img"
+FRONT = ROOT / "build" / "guest" / "front"
 DISK_MB = 64
 SECONDS = 0.2  # of virtual time per fio job
 HOW = "make bench-icount: fio in a stock guest, qemu -icount shift=0, 1e9/IOPS"
+HOW_GUESTS = "make bench-icount: verified writes and reads of front-end guests, 1e9/all their IOPS"
 
 # name, fio's rw, block size, depth
 JOBS = [(f"{rw} {size} qd{depth}", rw, size, depth)
         for size, kinds in (("4k", ("randread", "randwrite")), ("128k", ("read", "write")))
         for rw in kinds for depth in (1, 32)]
 PEERS = [("virtio", "/dev/vda"), ("blkif", "/dev/xvdb"),
-         ("blkback-domU", "/dev/xvdc"), ("blkback-dom0", "/dev/xvdd")]
+         ("blkback-domU", "/dev/xvdc"), ("blkback-dom0", "/dev/xvdd"),
+         ("no device", "/dev/nullb0")]  # what fio and the guest's block layer cost by themselves
 # Ours, its domain, the peer it is measured by: one that has the same seat, and the other one.
 RATIOS = [("virtio", "blkback-domU"), ("blkif", "blkback-domU"), ("blkif", "blkback-dom0")]
 DOMAINS = {"virtio": "caisson", "blkif": "caisson-pv"}
@@ -64,9 +70,37 @@ done
 """
 
 
+# One guest of a protocol, then eight: each begins when Dom0 says so, and counts for a second.
+COMPANY = 8
+PROTOCOLS = {"virtio": "specification=virtio,grant_usage=0,", "blkif": ""}
+GUESTS_SCRIPT = """\
+. /testbed/lib.sh
+domain_make caisson /images/caisson.img 40 \\
+    'extra = "%(disks)s"' 'seclabel = "system_u:system_r:caisson_t"' || exit 1
+run() { # PROTOCOL DISK-WORDS GUESTS
+    for i in $(seq 1 $3); do
+        domain_make $1-$3-$i /images/front 12 \\
+            "extra = 'job=verify wait seconds=1 warm_ms=100 depth=8 size=4K span=2M seed=$i'" \\
+            "disk = [ 'format=raw,vdev=xvda,access=rw,$2backend=caisson,target=d$i' ]" || exit 1
+    done
+    for i in $(seq 1 $3); do console_wait $1-$3-$i 'front ready' 60 || exit 1; done
+    for i in $(seq 1 $3); do
+        xenstore-write /local/domain/$(xl domid $1-$3-$i)/go 1
+    done
+    for i in $(seq 1 $3); do
+        console_wait $1-$3-$i 'front done' 120 || exit 1
+        console $1-$3-$i | sed -n "s/.*front done/@ $1 $3/p"
+        xl destroy $1-$3-$i
+    done
+}
+%(runs)s
+"""
+
+
 def guest_job(jobs, seconds):
     """The guest's shell text: a line "@ NAME|PEER iops" per job."""
-    lines = [f"wait_dev {device} || exit 1" for _, device in PEERS] + ["sleep 1"]
+    lines = ["modprobe null_blk gb=1 || exit 1"]
+    lines += [f"wait_dev {device} || exit 1" for _, device in PEERS] + ["sleep 1"]
     for name, rw, size, depth in jobs:
         for peer, device in PEERS:
             lines.append(
@@ -124,6 +158,37 @@ def report(figures, stats):
     return rows + [row for peer, lines in stats.items() for row in per_request(peer, lines)]
 
 
+def run_guests():
+    """The boot with one guest and with eight; returns rows."""
+    script = GUESTS_SCRIPT % {
+        "disks": " ".join(f"disk=d{i},size=4M" for i in range(1, COMPANY + 1)),
+        "runs": "\n".join(f"run {name} {words or chr(39) * 2} {guests}"
+                          for name, words in PROTOCOLS.items() for guests in (1, COMPANY))}
+    result = scripted.run("bench-icount-guests", script,
+                          payload={"caisson.img": IMAGE, "front": FRONT}, xsm="flask",
+                          timeout=1500)
+    if result.code != 0:
+        sys.exit(f"bench-icount: the run failed ({result.code}); its output:\n{result.text}")
+    requests = {}
+    for name, guests, words in re.findall(r"^@ (\w+) (\d+) (.*)", result.text, re.M):
+        found = dict(re.findall(r"(\w+)=(\d+)", words))
+        if found["errors"] != "0":
+            sys.exit(f"bench-icount: a guest found errors: {words}")
+        requests.setdefault((name, int(guests)), []).append(int(found["requests"]))
+    rows = []
+    for name in PROTOCOLS:
+        cost = {n: round(1e9 / sum(requests[name, n])) for n in (1, COMPANY)}
+        for n, value in cost.items():
+            rows.append(results.row(f"instructions {name} 4k qd8 guests {n}", value,
+                                    "instructions per request", HOW_GUESTS))
+        rows.append(results.row(f"ratio {name} {COMPANY} guests/1 guest",
+                                round(cost[COMPANY] / cost[1], 3), "ratio", HOW_GUESTS))
+        rows.append(results.row(f"ratio {name} slowest/fastest of {COMPANY} guests",
+                                round(min(requests[name, COMPANY]) / max(requests[name, COMPANY]),
+                                      3), "ratio", HOW_GUESTS))
+    return rows
+
+
 def main():
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -131,7 +196,7 @@ def main():
     parser.add_argument("--spin", help="spin_us= of the image instead of its default")
     options = parser.parse_args()
     figures, stats = run("bench-icount", options.spin)
-    rows = report(figures, stats)
+    rows = report(figures, stats) + run_guests()
     results.write("bench-icount", rows)
     print(results.table(rows))
     if options.twice:
