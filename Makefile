@@ -9,7 +9,7 @@ B := build
 ENGINE_SRCS := \
 	start/base/status.c start/base/log.c start/base/bucket.c \
 	start/poll.c start/pagetable.c start/config.c start/memmap.c start/disks.c start/attach.c \
-	start/share.c start/turn.c \
+	start/share.c start/turn.c start/limit.c \
 	start/classes.c start/consoles.c start/random.c start/report.c start/command.c start/eyes.c \
 	start/pv.c \
 	drivers/fdt/fdt_scan.c \

@@ -216,8 +216,8 @@ static enum status attach_device(struct attach *attach, const struct backend_req
         return ST_NOSUP;
     }
     if (!device) {
-        log_error("dom%u/%u: %d devices are served already (DEVICES_MAX)", request->domid,
-                  request->devid, DEVICES_MAX);
+        log_error("dom%u/%u: %d devices are served (DEVICES_MAX)", request->domid, request->devid,
+                  DEVICES_MAX);
         return ST_FULL;
     }
     device->class = class;
@@ -303,10 +303,24 @@ static bool on_alive(void *ctx, void *handle)
     return ioreq_guest_alive(&device->guest->server);
 }
 
+static void on_limit(void *ctx, void *handle, const struct backend_limits *limits)
+{
+    struct device *device = handle;
+
+    (void)ctx;
+    if (device->vdev != &device->blk.vdev) {
+        return; /* only disks have limits */
+    }
+    limit_set(&device->limit, limits, device->disk, device->name, vdev_requests(device->vdev),
+              vblk_bytes(&device->blk));
+    vdev_turn_begin(device->vdev); /* whoever rested rests no more */
+}
+
 const struct backend_ops attach_backend_ops = {
     .attach = on_attach,
     .detach = on_detach,
     .alive = on_alive,
+    .limit = PART_LIMITS ? on_limit : NULL,
 };
 
 u32 attach_disk_resized(struct attach *attach, const struct disk *disk)
@@ -385,6 +399,27 @@ bool attach_due(struct attach *attach)
     return due;
 }
 
+/** A device with a limit: as much as it has tokens for, then a rest until there are more. */
+static u32 limited_poll(struct device *device, u32 budget)
+{
+    struct limit *limit = &device->limit;
+    struct vdev *dev = device->vdev;
+    u64 now_ns = port_now_ns(), wake_ns;
+    u32 part = limit_budget(limit, budget, now_ns), work;
+
+    vdev_turn_begin(dev);
+    work = dev->ops->poll(dev, part);
+    limit_pay(limit, vdev_requests(dev), vblk_bytes(&device->blk), now_ns);
+    wake_ns = limit_wake_ns(limit);
+    if (wake_ns > now_ns) {
+        limit->rests += work > 0;
+        for (u16 q = 0; q < dev->queue_count; q++) {
+            vdev_rest(dev, q, wake_ns - now_ns);
+        }
+    }
+    return work;
+}
+
 u32 attach_device_poll(struct attach *attach, struct device *device, u32 budget)
 {
     struct vdev *dev = device->vdev;
@@ -392,7 +427,8 @@ u32 attach_device_poll(struct attach *attach, struct device *device, u32 budget)
 
     if (device->state == DEVICE_LIVE) {
         if (!vdev_idle(dev) || vdev_due(dev)) {
-            work = dev->ops->poll(dev, budget);
+            work = PART_LIMITS && device->limit.on ? limited_poll(device, budget)
+                                                   : dev->ops->poll(dev, budget);
             attach->walk |= vdev_in_flight(dev) > 0;
         }
         attach->wake_ns = min_u64(attach->wake_ns, dev->wake_ns ? dev->wake_ns : POLL_NEVER);

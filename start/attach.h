@@ -16,6 +16,7 @@
 #include "drivers/xen/ioreq.h"
 #include "start/consoles.h"
 #include "start/disks.h"
+#include "start/limit.h"
 #include "start/poll.h"
 #include "start/share.h"
 #include "virtio/vblk.h"
@@ -57,6 +58,7 @@ struct device {
         struct vconsole vc;
     };
     char name[DEVICE_NAME_MAX];
+    struct limit limit; /* block */
 };
 
 struct attach {

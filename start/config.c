@@ -195,6 +195,20 @@ static enum status parse_part(struct config_disk *disk, enum disk_part part, str
     return ST_OK;
 }
 
+static enum status parse_limit(u64 *limit, u64 max, struct word w, char *why)
+{
+    if (!parse_bytes(w, limit) || *limit > max) {
+        return refuse(why, "iops= takes up to 100000000 a second, bps= up to 10000000000, not", w);
+    }
+    return ST_OK;
+}
+
+#if PART_LIMITS
+#define LIMIT_WORDS "iops=, bps=, "
+#else
+#define LIMIT_WORDS ""
+#endif
+
 static enum status parse_disk_option(struct config_disk *disk, struct word option, bool *initrd,
                                      char *why)
 {
@@ -224,6 +238,10 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
         }
     } else if (word_cut_key(&value, "queues")) {
         return parse_queues(disk, value, why);
+    } else if (PART_LIMITS && word_cut_key(&value, "iops")) {
+        return parse_limit(&disk->iops, CONFIG_IOPS_MAX, value, why);
+    } else if (PART_LIMITS && word_cut_key(&value, "bps")) {
+        return parse_limit(&disk->bps, CONFIG_BPS_MAX, value, why);
     } else if (word_cut_key(&value, "offset")) {
         if (!parse_bytes(value, &disk->offset) || !is_aligned(disk->offset, SECTOR_BYTES)) {
             return refuse(why, "offset= takes a multiple of 512, not", value);
@@ -231,7 +249,7 @@ static enum status parse_disk_option(struct config_disk *disk, struct word optio
     } else {
         return refuse(why,
                       "disk= knows initrd, offset=, size=, part=, partuuid=, partlabel=, max=, "
-                      "queues=, packed, in-order, ro and shared, not",
+                      "queues=, packed, in-order, " LIMIT_WORDS "ro and shared, not",
                       option);
     }
     return ST_OK;

@@ -3,7 +3,7 @@
  * config.h - what the bootargs say.                                              plane: control
  *
  *   disk=NAME[,initrd][,offset=N][,size=N][,part=N|,partuuid=U|,partlabel=L][,max=N][,queues=N]
- *       [,packed][,in-order][,ro][,shared]
+ *       [,packed][,in-order][,iops=N][,bps=N][,ro][,shared]
  *                                  a disk, as often as needed (DISKS_MAX)
  *        without size=, or with initrd: a piece of the domain's initrd (the whole by default)
  *        with size= and no initrd:      zeroes
@@ -13,6 +13,8 @@
  *        queues=  virtqueues that a guest may use at once, 1 to VQ_PER_DEVICE; 1 by default
  *        packed   the layout of the rings that is offered; without it only the split one is
  *        in-order requests may be returned in the order they came in, for drivers that like that
+ *        iops=    requests per second that a guest may make, bps= bytes per second; a guest's own
+ *                 directory may say otherwise (drivers/xen/backend.h)
  *        shared   several guests may write to it, and it may overlap others that are shared or ro
  *   spin_us=N | spin_us=forever    poll this long without work before sleeping
  *   log=error|warn|info|debug
@@ -47,8 +49,11 @@ struct config_disk {
     bool packed, in_order; /* the features of the rings that are offered */
     bool read_only;
     bool shared;
+    u64 iops, bps; /* 0: no limit */
 };
 
+#define CONFIG_IOPS_MAX   UINT64_C(100000000)
+#define CONFIG_BPS_MAX    UINT64_C(10000000000)
 #define CONFIG_WORD_MAX   16 /* bytes of a selftest name, NUL included */
 #define CONFIG_SEED_BYTES 32 /* of seed=, two hex digits each */
 

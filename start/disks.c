@@ -162,6 +162,10 @@ static enum status disk_make(struct disks *disks, const struct config_disk *want
     disk->packed = want->packed;
     disk->in_order = want->in_order;
     disk->shared = want->shared;
+    if (PART_LIMITS) {
+        disk->iops = want->iops;
+        disk->bps = want->bps;
+    }
     ramdisk_init(&disk->ram, disk->name, (void *)(uintptr_t)place.base, place.bytes,
                  want->read_only);
     if (want->source == DISK_ZEROES) {
@@ -177,11 +181,7 @@ static enum status disk_make(struct disks *disks, const struct config_disk *want
 enum status disks_init(struct disks *disks, const struct config *config, struct memmap *map,
                        const struct memrange *initrd, char *why)
 {
-    static const struct config_disk whole_initrd = {
-        .name = "initrd",
-        .source = DISK_INITRD,
-        .queues = 1,
-    };
+    struct config_disk whole_initrd;
 
     disks->count = 0;
     disks->wiping = false;
@@ -193,6 +193,10 @@ enum status disks_init(struct disks *disks, const struct config *config, struct 
         return ST_NOENT;
     }
     if (config->disk_count == 0) {
+        memset(&whole_initrd, 0, sizeof(whole_initrd));
+        memcpy(whole_initrd.name, "initrd", sizeof("initrd"));
+        whole_initrd.source = DISK_INITRD;
+        whole_initrd.queues = 1;
         return disk_make(disks, &whole_initrd, map, initrd, why);
     }
     for (u32 i = 0; i < config->disk_count; i++) {

@@ -20,7 +20,8 @@ struct disk {
     u16 queues;            /* that a guest may use at once */
     bool packed, in_order; /* the features of their rings that are offered */
     u32 readers, writers;
-    bool shared; /* as many writers as there are */
+    bool shared;   /* as many writers as there are */
+    u64 iops, bps; /* limits of a guest whose directory says none; 0: none */
 };
 
 struct disks {

@@ -30,15 +30,16 @@ void poll_add(struct poll_loop *loop, const struct poller *poller)
 
 u32 poll_once(struct poll_loop *loop)
 {
-    u32 done = 0;
+    u32 done = 0, data = 0;
 
     for (u32 i = 0; i < loop->poller_count; i++) {
         const struct poller *poller = &loop->poller[i];
 
-        if (PART_LIMITS && poller->seldom && done > 0 && loop->turns % POLL_SELDOM != 0) {
+        if (PART_LIMITS && poller->seldom && data > 0 && loop->turns % POLL_SELDOM != 0) {
             continue;
         }
         done += poller->poll(poller->ctx, POLL_BUDGET);
+        data = poller->seldom ? data : done;
     }
     loop->turns++;
     loop->busy_turns += done != 0;

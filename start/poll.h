@@ -28,7 +28,8 @@ struct poller {
     /** Absolute time of the next thing to do without being woken, POLL_NEVER if none. NULL: never.
      */
     u64 (*deadline_ns)(void *ctx);
-    /** While others have work it has a turn every POLL_SELDOM turns. */
+    /** While those before it that are not seldom have work, it has a turn every POLL_SELDOM turns.
+     */
     bool seldom;
     void *ctx;
 };

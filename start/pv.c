@@ -25,6 +25,7 @@ void pv_init(struct pv *pv, const struct pv_init *init)
     pv->be = init->be;
     pv->shares = init->shares;
     pv->room = init->room;
+    pv->wake_ns = POLL_NEVER;
     blkif_pool_init(&pv->pool, init->seg_page);
     backend_serve_pv(pv->be, &pv_backend_ops, pv);
 }
@@ -247,6 +248,27 @@ static enum status device_open(struct pv *pv, struct pv_device *device,
     return ST_OK;
 }
 
+/** Requests that were answered or are under way, also those that were wrong. */
+static u64 device_requests(const struct pv_device *device)
+{
+    return device->blkif.requests + device->blkif.errors_guest;
+}
+
+static u64 device_bytes(const struct pv_device *device)
+{
+    return device->blkif.bytes_read + device->blkif.bytes_written;
+}
+
+static void on_limit(void *ctx, void *handle, const struct backend_limits *limits)
+{
+    struct pv_device *device = handle;
+
+    (void)ctx;
+    device->resting = false;
+    limit_set(&device->limit, limits, device->disk, device->name, device_requests(device),
+              device_bytes(device));
+}
+
 static enum status device_attach(struct pv *pv, const struct backend_request *request,
                                  struct pv_device *device)
 {
@@ -280,6 +302,8 @@ static enum status device_attach(struct pv *pv, const struct backend_request *re
                                    .no_discard = !device_discards(device),
                                });
     device->state = PV_LIVE;
+    device->limit = (struct limit){0};
+    device->resting = false;
     pv->active[pv->active_count++] = device;
     return ST_OK;
 }
@@ -351,6 +375,7 @@ const struct backend_ops pv_backend_ops = {
     .attach = on_attach,
     .detach = on_detach,
     .alive = on_alive,
+    .limit = PART_LIMITS ? on_limit : NULL,
     .pair = on_pair,
     .connect = on_connect,
     .disconnect = on_disconnect,
@@ -372,15 +397,39 @@ u32 pv_disk_resized(struct pv *pv, const struct disk *disk)
 /* --- turns ------------------------------------------------------------------------------------
  */
 
-bool pv_due(const struct pv *pv)
+bool pv_due(struct pv *pv)
 {
-    return pv && pv->active_count > 0;
+    if (!pv || pv->active_count == 0) {
+        return false;
+    }
+    pv->wake_ns = POLL_NEVER;
+    return true;
+}
+
+/** A device with a limit: as much as it has tokens for, then a rest until there are more. */
+static u32 limited_poll(struct pv *pv, struct pv_device *device, u32 budget)
+{
+    u64 now_ns = port_now_ns(), wake_ns;
+    u32 work = blkif_poll(&device->blkif, limit_budget(&device->limit, budget, now_ns));
+
+    limit_pay(&device->limit, device_requests(device), device_bytes(device), now_ns);
+    wake_ns = limit_wake_ns(&device->limit);
+    device->limit.rests += work > 0 && wake_ns > now_ns;
+    device->resting = wake_ns > now_ns;
+    if (device->resting) {
+        pv->wake_ns = min_u64(pv->wake_ns, wake_ns);
+    }
+    return work;
 }
 
 u32 pv_device_poll(struct pv *pv, struct pv_device *device, u32 budget)
 {
     if (device->state == PV_LIVE) {
-        return device->connected ? blkif_poll(&device->blkif, budget) : 0;
+        if (!device->connected) {
+            return 0;
+        }
+        return device->limit.on ? limited_poll(pv, device, budget)
+                                : blkif_poll(&device->blkif, budget);
     }
     if (!device_stop(device)) {
         return bdev_poll(&device->disk->ram.bdev);
@@ -398,6 +447,9 @@ static bool device_arm(struct pv_device *device)
     }
     if (!device->connected) {
         return false;
+    }
+    if (device->resting) {
+        return device->blkif.in_flight > 0; /* no event of the front end changes its rest */
     }
     for (u32 i = 0; i < device->port_count; i++) {
         if (evtchn_unmask_take(device->port[i])) {

@@ -12,6 +12,8 @@
 #include "drivers/xen/backend.h"
 #include "drivers/xen/grant_pages.h"
 #include "start/disks.h"
+#include "start/limit.h"
+#include "start/poll.h"
 #include "start/share.h"
 
 #define PV_NAME_MAX 64 /* bytes of "dom65535/4294967295 NAME", NUL included */
@@ -21,6 +23,8 @@ enum pv_state { PV_FREE, PV_LIVE, PV_CLOSING };
 struct pv_device {
     enum pv_state state;
     struct share_member member;
+    struct limit limit;
+    bool resting; /* it has no tokens, and is not looked at */
     u16 domid;
     u32 devid;
     bool write;      /* the guest may write */
@@ -45,6 +49,7 @@ struct pv {
     struct pv_device device[DEVICES_MAX];
     struct pv_device *active[DEVICES_MAX]; /* not FREE, dense */
     u32 active_count;
+    u64 wake_ns; /* a device that rests wants its turn then; POLL_NEVER: none */
     /* counters since start; those of devices that are gone are added up here */
     u64 attached, detached, refused;
     u64 requests, kicks, interrupts;
@@ -70,7 +75,7 @@ extern const struct backend_ops pv_backend_ops;
  */
 
 /** There are devices: each is asked in every turn. pv may be NULL. */
-bool pv_due(const struct pv *pv);
+bool pv_due(struct pv *pv);
 /** The turn of one, which may be its last. Returns the units of work done. */
 u32 pv_device_poll(struct pv *pv, struct pv_device *device, u32 budget);
 /** Ask for events. True when there is work already. */

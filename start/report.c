@@ -296,6 +296,15 @@ const char *report_disk_key(const struct report_disk *disk, u32 key, char text[R
 /* --- all of it as lines ------------------------------------------------------------------------
  */
 
+/** Of a disk that is limited. */
+static void report_limit(const struct limit *limit, const char *name)
+{
+    if (PART_LIMITS && limit->on) {
+        log_info("stats limits %s: iops=%" PRIu64 " bytes=%" PRIu64 " rests=%" PRIu64, name,
+                 limit->iops, limit->bytes, limit->rests);
+    }
+}
+
 /** What each guest had of our time. */
 static void report_shares(const struct shares *shares)
 {
@@ -332,6 +341,7 @@ static void report_device(const struct device *device)
              dev->needs_resets);
     if (dev->device_id == VIRTIO_ID_BLOCK) {
         latency_log(device->name, &device->blk.latency);
+        report_limit(&device->limit, device->name);
     }
 }
 
@@ -353,6 +363,7 @@ static void report_pv(const struct pv_device *device)
     log_info("stats events %s: requests=%" PRIu64 " kicks=%" PRIu64 " irqs=%" PRIu64, device->name,
              bi->requests, device->kicks, bi->notifies);
     latency_log(device->name, &bi->latency);
+    report_limit(&device->limit, device->name);
 }
 
 void report_all(const struct report *report)

@@ -26,7 +26,7 @@ enum status share_join(struct shares *shares, struct share_member *member, u16 d
     struct share *share = share_find(shares, domid);
 
     if (!share) {
-        log_error("dom%u/%u: %d guests are served already (GUESTS_MAX)", domid, devid, GUESTS_MAX);
+        log_error("dom%u/%u: %d guests are served (GUESTS_MAX)", domid, devid, GUESTS_MAX);
         return ST_FULL;
     }
     if (share->members == 0) {

@@ -91,7 +91,8 @@ static u64 turn_deadline_ns(void *ctx)
 {
     const struct turn *turn = ctx;
 
-    return turn->attach->wake_ns;
+    return PART_PV && turn->pv ? min_u64(turn->attach->wake_ns, turn->pv->wake_ns)
+                               : turn->attach->wake_ns;
 }
 
 void turn_add_pollers(struct turn *turn, struct poll_loop *loop)

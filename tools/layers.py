@@ -16,7 +16,7 @@ BASE = ["start/base/*.h"]
 GROUND = BASE + ["start/port.h"]
 
 # The composition root: it knows every room, and no room knows it.
-ROOT = ["main", "attach", "pv", "share", "turn", "classes", "consoles", "disks",
+ROOT = ["main", "attach", "pv", "share", "turn", "limit", "classes", "consoles", "disks",
         "report", "command", "eyes"]
 
 # (files, project headers they may include, why it is so)

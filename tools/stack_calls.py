@@ -28,7 +28,7 @@ INDIRECT = [
     ("drivers/xen/ioreq.c", ["device_mmio", "guest_invalidate"]),
     ("drivers/xen/xs.c", ["*_answer", "watch_placed", "backend_changed", "front_event",
                           "eyes_changed"]),
-    ("drivers/xen/backend.c", ["on_attach*", "on_detach*"]),
+    ("drivers/xen/backend.c", ["on_attach*", "on_detach*", "on_limit*"]),
     ("drivers/xen/backend_tx.c", ["on_pair"]),
     ("drivers/xen/backend_front.c", ["on_connect", "on_disconnect"]),
     ("blk/blkif.c", ["seam_map", "seam_unmap", "seam_copy", "ring_event"]),

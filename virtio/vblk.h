@@ -123,6 +123,12 @@ static inline bool vblk_idle(const struct vblk *vb)
     return vb->in_flight == 0;
 }
 
+/** Bytes of data that were asked for, read and written. */
+static inline u64 vblk_bytes(const struct vblk *vb)
+{
+    return vb->bytes_read + vb->bytes_written;
+}
+
 /** The turn of a device that is not idle. */
 u32 vblk_work(struct vblk *vb, u32 budget);
 

@@ -41,6 +41,13 @@ static void key_refuse(struct backend_device *dev, u32 key, const char *why)
     dev->bad = true;
 }
 
+/** A limit that is nonsense: the others are served on as they were. */
+static void key_forgive(struct backend_device *dev, u32 key, const char *value)
+{
+    device_log(LOG_ERROR, dev, "key %s = \"%.40s\" makes no sense: what was said before holds",
+               backend_key_name(dev, key), value);
+}
+
 static void key_answer(void *ctx, u32 key, const struct xs_reply *reply)
 {
     struct backend_device *dev = ctx;
@@ -50,8 +57,16 @@ static void key_answer(void *ctx, u32 key, const struct xs_reply *reply)
     switch (reply->status) {
     case ST_OK:
         if (xs_decode_value(reply->data, reply->bytes, value, sizeof(value)) != ST_OK) {
-            key_refuse(dev, key, "is too long or no text");
+            if (backend_key_forgiven(dev, key)) {
+                key_forgive(dev, key, "...");
+            } else {
+                key_refuse(dev, key, "is too long or no text");
+            }
         } else if (!backend_key_take(dev, key, value)) {
+            if (backend_key_forgiven(dev, key)) {
+                key_forgive(dev, key, value);
+                break;
+            }
             device_log(LOG_ERROR, dev,
                        "key %s = \"%.40s\" makes no sense: not served until the "
                        "directory changes",
@@ -64,6 +79,7 @@ static void key_answer(void *ctx, u32 key, const struct xs_reply *reply)
         if (!backend_key_optional(dev, key)) {
             dev->missing = (u8)(key + 1);
         }
+        backend_key_gone(dev, key);
         break;
     case ST_TIMEOUT:
     case ST_AGAIN:
@@ -79,7 +95,12 @@ static void fetch_start(struct backend_device *dev, enum backend_fetch what)
 {
     dev->fetch = what;
     dev->key_next = 0;
-    dev->changed = false;
+    if (PART_LIMITS && what == BE_FETCH_LIMITS) {
+        dev->key_next = (u8)backend_key_limits(dev);
+        dev->relimit = false;
+    } else {
+        dev->changed = false;
+    }
     dev->again = false;
     dev->bad = false;
     dev->missing = 0;
@@ -92,6 +113,9 @@ static void fetch_start(struct backend_device *dev, enum backend_fetch what)
             .device_type = backend_type_device(dev->type),
             .pv_block = backend_type_is_pv(dev->type),
         };
+        for (u32 i = backend_key_limits(dev); PART_LIMITS && backend_key_name(dev, i); i++) {
+            backend_key_gone(dev, i);
+        }
     }
 }
 
@@ -102,7 +126,7 @@ static bool fetch_step(struct backend_device *dev)
     const char *key;
 
     while ((key = backend_key_name(dev, dev->key_next)) != NULL &&
-           (dev->fetch == BE_FETCH_ALL || dev->key_next < BACKEND_KEYS_CHECKED)) {
+           (dev->fetch != BE_FETCH_CHECK || dev->key_next < BACKEND_KEYS_CHECKED)) {
         backend_device_path(dev, key, path);
         if (xs_read(dev->be->xs, 0, path, key_answer, dev, dev->key_next) != ST_OK) {
             return false; /* no slot: an answer to somebody brings us back */
@@ -174,6 +198,14 @@ static void device_refuse(struct backend_device *dev)
     device_set(dev, BE_REFUSED, BACKEND_NEVER);
 }
 
+/** The limits that the directory says hold from now on. */
+static void device_limit(struct backend_device *dev)
+{
+    if (PART_LIMITS && backend_ops_of(dev)->limit) {
+        backend_ops_of(dev)->limit(backend_ctx_of(dev), dev->handle, &dev->limits);
+    }
+}
+
 static void device_attach(struct backend_device *dev)
 {
     struct backend *be = dev->be;
@@ -184,6 +216,7 @@ static void device_attach(struct backend_device *dev)
         device_refuse(dev);
         return;
     }
+    device_limit(dev);
     dev->attached = true;
     dev->announced = false;
     be->attached++;
@@ -210,6 +243,17 @@ static void device_begin_anew(struct backend_device *dev)
     dev->written = 0;
     device_set(dev, BE_READING, BACKEND_NEVER);
     fetch_start(dev, BE_FETCH_ALL);
+}
+
+/** The limits were read. */
+static void device_relimit(struct backend_device *dev)
+{
+    dev->fetch = BE_FETCH_NONE;
+    dev->relimit |= dev->again;
+    dev->be->busy = true;
+    if (dev->attached && !dev->again) {
+        device_limit(dev);
+    }
 }
 
 /** The directory was read: what does it mean in this state? */
@@ -356,7 +400,12 @@ void backend_device_tx_over(struct backend_device *dev, bool written)
 static void device_step(struct backend_device *dev, u64 now)
 {
     if (dev->fetch != BE_FETCH_NONE) {
-        if (fetch_step(dev)) {
+        if (!fetch_step(dev)) {
+            return;
+        }
+        if (PART_LIMITS && dev->fetch == BE_FETCH_LIMITS) {
+            device_relimit(dev);
+        } else {
             device_looked(dev);
         }
         return;
@@ -374,6 +423,9 @@ static void device_step(struct backend_device *dev, u64 now)
     case BE_CONNECTED:
         if (dev->changed) {
             fetch_start(dev, BE_FETCH_CHECK);
+            dev->be->busy = true;
+        } else if (PART_LIMITS && dev->relimit) {
+            fetch_start(dev, BE_FETCH_LIMITS);
             dev->be->busy = true;
         } else if (backend_is_pv(dev)) {
             backend_front_step(dev, now);

@@ -14,6 +14,21 @@
 #include "start/base/status.h"
 #include "start/base/types.h"
 
+/**
+ * How much the device may be asked for, as its directory says: limit-iops and limit-bytes, per
+ * second, 0 for no limit; limit-burst, milliseconds of that at once. A key that is not there is
+ * BACKEND_LIMIT_UNSAID.
+ */
+struct backend_limits {
+    u64 iops, bytes, burst_ms;
+};
+
+#define BACKEND_LIMIT_UNSAID     UINT64_MAX
+#define BACKEND_LIMIT_IOPS_MAX   UINT64_C(100000000)
+#define BACKEND_LIMIT_BYTES_MAX  UINT64_C(10000000000)
+#define BACKEND_LIMIT_BURST_MS   100 /* when nothing is said: a tenth of a second */
+#define BACKEND_LIMIT_BURST_LAST 10000
+
 /** What a device directory said, checked. */
 struct backend_request {
     u16 domid;                  /* the front end's domain */
@@ -60,6 +75,10 @@ struct backend_ops {
     /** False once the guest is being destroyed, or its PV front end has closed its event channel:
      * asked every BACKEND_PROBE_NS. NULL: the toolstack tells. */
     bool (*alive)(void *ctx, void *handle);
+    /** These are the limits: after attach, and when the directory says others. NULL: there are
+     * none.
+     */
+    void (*limit)(void *ctx, void *handle, const struct backend_limits *limits);
     /* of devices with pv_block; NULL when there are none */
     /** Key i that goes with state InitWait (what is offered) or Connected (what the disk is). False
      * behind the last. */
@@ -124,7 +143,7 @@ enum backend_state {
 enum front_state { FRONT_WAIT, FRONT_FETCH, FRONT_UP, FRONT_STOP, FRONT_CLOSED };
 
 /** What is being fetched from the directory. */
-enum backend_fetch { BE_FETCH_NONE, BE_FETCH_CHECK, BE_FETCH_ALL };
+enum backend_fetch { BE_FETCH_NONE, BE_FETCH_CHECK, BE_FETCH_ALL, BE_FETCH_LIMITS };
 
 struct xs;
 struct backend;
@@ -143,6 +162,7 @@ struct backend_device {
     u8 found_state; /* state and online as last read; state 0: none */
     bool found_online;
     bool changed; /* look at the directory again */
+    bool relimit; /* look at its limits again */
     bool again;   /* an answer timed out */
     bool bad;     /* a key was refused; the reason is logged */
     u8 missing;   /* key that is not there, counted from 1; 0: none */
@@ -169,6 +189,7 @@ struct backend_device {
     u64 deadline_ns;
     void *handle;
     struct backend_request request;
+    struct backend_limits limits;
 };
 
 struct backend {

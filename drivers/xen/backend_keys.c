@@ -153,6 +153,9 @@ static const char names[KEY_COUNT][16] = {
     [KEY_DISCARD] = "discard-enable",
 };
 
+/* The last keys of every row, where limits are a part of the image. */
+static const char limit_names[][12] = {"limit-iops", "limit-bytes", "limit-burst"};
+
 #define ROW_KEYS 10
 #define OPTIONAL \
     (BIT32(KEY_ONLINE) | BIT32(KEY_PARAMS) | BIT32(KEY_GRANT_USAGE) | BIT32(KEY_DISCARD))
@@ -208,16 +211,63 @@ const char *backend_key_name(const struct backend_device *dev, u32 i)
 {
     const struct device_type *type = &types[dev->type];
 
-    return i < type->key_count ? names[type->key[i]] : NULL;
+    if (i < type->key_count) {
+        return names[type->key[i]];
+    }
+    i -= type->key_count;
+    return PART_LIMITS && i < ARRAY_LEN(limit_names) ? limit_names[i] : NULL;
+}
+
+u32 backend_key_limits(const struct backend_device *dev)
+{
+    return types[dev->type].key_count;
+}
+
+bool backend_key_forgiven(const struct backend_device *dev, u32 i)
+{
+    return PART_LIMITS && i >= backend_key_limits(dev);
+}
+
+/** The limit that key i says. */
+static u64 *limit_of(struct backend_device *dev, u32 i)
+{
+    struct backend_limits *limits = &dev->limits;
+    u64 *const by_key[] = {&limits->iops, &limits->bytes, &limits->burst_ms};
+
+    return by_key[i - backend_key_limits(dev)];
+}
+
+/* Wrong values leave what was said before. */
+static bool take_limit(struct backend_device *dev, u32 i, const char *value)
+{
+    static const u64 last[] = {BACKEND_LIMIT_IOPS_MAX, BACKEND_LIMIT_BYTES_MAX,
+                               BACKEND_LIMIT_BURST_LAST};
+    u64 number;
+
+    if (xs_parse_decimal(value, last[i - backend_key_limits(dev)], &number) != ST_OK) {
+        return false;
+    }
+    *limit_of(dev, i) = number;
+    return true;
+}
+
+void backend_key_gone(struct backend_device *dev, u32 i)
+{
+    if (backend_key_forgiven(dev, i)) {
+        *limit_of(dev, i) = BACKEND_LIMIT_UNSAID;
+    }
 }
 
 bool backend_key_optional(const struct backend_device *dev, u32 i)
 {
-    return OPTIONAL & BIT32(types[dev->type].key[i]);
+    return backend_key_forgiven(dev, i) || (OPTIONAL & BIT32(types[dev->type].key[i]));
 }
 
 bool backend_key_take(struct backend_device *dev, u32 i, const char *value)
 {
+    if (backend_key_forgiven(dev, i)) {
+        return take_limit(dev, i, value);
+    }
     switch (types[dev->type].key[i]) {
     case KEY_STATE:
         return take_state(dev, value);

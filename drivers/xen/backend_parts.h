@@ -42,6 +42,12 @@ bool backend_type_is_pv(u32 type);
 u32 backend_type_device(u32 type);
 /** The name of key i of the device's row; NULL behind the last. */
 const char *backend_key_name(const struct backend_device *dev, u32 i);
+/** The keys of the limits, one behind the other to the row's end: the first of them. */
+u32 backend_key_limits(const struct backend_device *dev);
+/** True when a wrong value costs the key only, and what was said before holds. */
+bool backend_key_forgiven(const struct backend_device *dev, u32 i);
+/** The directory has no key i. */
+void backend_key_gone(struct backend_device *dev, u32 i);
 /** True when the directory may be without it. */
 bool backend_key_optional(const struct backend_device *dev, u32 i);
 /** Check a value of key i and note what it means. False when it makes no sense. */

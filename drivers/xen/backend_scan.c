@@ -192,5 +192,8 @@ void backend_changed(void *ctx, const char *path)
     } else if (!*leaf || strcmp(leaf, "state") == 0 || strcmp(leaf, "online") == 0) {
         dev->changed = true;
         be->busy = true;
+    } else if (PART_LIMITS && strncmp(leaf, "limit-", 6) == 0) {
+        dev->relimit = true;
+        be->busy = true;
     }
 }

@@ -21,7 +21,7 @@
 #define PART_CONSOLE 1 /* the console device: virtio/vconsole.c, the commands tail and say */
 #endif
 #ifndef PART_LIMITS
-#define PART_LIMITS 1 /* time that guests owe each other: start/share.c */
+#define PART_LIMITS 1 /* rates of disks: start/limit.c; time that guests owe each other */
 #endif
 #ifndef PART_EYES
 #define PART_EYES 1 /* latency histograms; statistics and commands in xenstore: start/eyes.c */

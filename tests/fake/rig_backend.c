@@ -75,7 +75,16 @@ static bool alive(void *ctx, void *handle)
     return rig_glue.of[attached - rig_glue.attached].domid != rig_glue.dead_domid;
 }
 
-static const struct backend_ops ops = {.attach = attach, .detach = detach, .alive = alive};
+static void limit(void *ctx, void *handle, const struct backend_limits *limits)
+{
+    assert_ptr_equal(ctx, &rig_glue);
+    assert_int_equal(*(u32 *)handle, 1);
+    rig_glue.limits = *limits;
+    rig_glue.limits_told++;
+}
+
+static const struct backend_ops ops = {
+    .attach = attach, .detach = detach, .alive = alive, .limit = limit};
 
 static bool pair(void *ctx, void *handle, bool connected, u32 i, struct backend_pair *out)
 {
@@ -119,6 +128,7 @@ static const struct backend_ops pv_ops = {
     .attach = attach,
     .detach = detach,
     .alive = alive,
+    .limit = limit,
     .pair = pair,
     .connect = connect,
     .disconnect = disconnect,

@@ -23,6 +23,8 @@ struct rig_glue {
     u16 dead_domid;                 /* this guest is dead */
     struct backend_request request; /* the last one */
     char state_at_attach[8];        /* of its directory */
+    struct backend_limits limits;   /* the last ones */
+    u32 limits_told;
     /* PV */
     enum status connect_answer;
     bool joined[DEVICES_MAX]; /* connected now */

@@ -134,6 +134,73 @@ static void wrong_keys_are_refused_and_named(void **state)
     assert_true(said("key params is too long"));
 }
 
+static void limits_are(u64 iops, u64 bytes, u64 burst_ms)
+{
+    assert_true(rig_glue.limits.iops == iops);
+    assert_true(rig_glue.limits.bytes == bytes);
+    assert_true(rig_glue.limits.burst_ms == burst_ms);
+}
+
+static void limits_are_read_at_attach_and_whenever_they_change(void **state)
+{
+    const u64 unsaid = BACKEND_LIMIT_UNSAID;
+
+    (void)state;
+    rig_disk_make(5, 51712);
+    rig_key_set(5, 51712, "virtio_disk", "limit-iops", "100");
+    (void)rig_run();
+    assert_int_equal(rig_glue.attaches, 1);
+    assert_int_equal(rig_glue.limits_told, 1);
+    limits_are(100, unsaid, unsaid);
+    rig_key_set(5, 51712, "virtio_disk", "limit-bytes", "10000000000");
+    rig_key_set(5, 51712, "virtio_disk", "limit-burst", "2000");
+    (void)rig_run();
+    limits_are(100, UINT64_C(10000000000), 2000);
+    rig_key_set(5, 51712, "virtio_disk", "limit-iops", "0");
+    (void)rig_run();
+    limits_are(0, UINT64_C(10000000000), 2000);
+    rig_key_set(5, 51712, "virtio_disk", "limit-iops", NULL);
+    rig_key_set(5, 51712, "virtio_disk", "limit-bytes", NULL);
+    rig_key_set(5, 51712, "virtio_disk", "limit-burst", NULL);
+    (void)rig_run();
+    limits_are(unsaid, unsaid, unsaid);
+    assert_int_equal(rig_glue.detaches, 0);
+    rig_disk_rm(5, 51712);
+    (void)rig_run();
+    rig_wait_ns(RIG_LINGER_NS);
+    rig_nothing_left();
+}
+
+/* it costs nothing but itself. */
+static void a_limit_that_is_nonsense_leaves_the_one_before_it(void **state)
+{
+    static const char *const wrong[] = {"",     "-1",   "1e3",       "0x10",
+                                        "100 ", "many", "100000001", "18446744073709551616"};
+    char long_value[XS_VALUE_MAX + 10];
+
+    (void)state;
+    rig_disk_make(5, 51712);
+    rig_key_set(5, 51712, "virtio_disk", "limit-burst", "10001");
+    (void)rig_run();
+    assert_int_equal(rig_glue.attaches, 1);
+    assert_true(said("key limit-burst = \"10001\" makes no sense: what was said before holds"));
+    rig_key_set(5, 51712, "virtio_disk", "limit-iops", "77");
+    (void)rig_run();
+    for (u32 i = 0; i < ARRAY_LEN(wrong); i++) {
+        said_reset();
+        rig_key_set(5, 51712, "virtio_disk", "limit-iops", wrong[i]);
+        (void)rig_run();
+        assert_int_equal(said_count("key limit-iops = "), 1);
+        limits_are(77, BACKEND_LIMIT_UNSAID, BACKEND_LIMIT_UNSAID);
+    }
+    memset(long_value, '1', sizeof(long_value) - 1);
+    long_value[sizeof(long_value) - 1] = '\0';
+    rig_key_set(5, 51712, "virtio_disk", "limit-iops", long_value);
+    (void)rig_run();
+    limits_are(77, BACKEND_LIMIT_UNSAID, BACKEND_LIMIT_UNSAID);
+    assert_int_equal(rig_glue.detaches, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, rig_setup)
 
 int main(void)
@@ -142,6 +209,8 @@ int main(void)
         TEST(generic_virtio_device_has_a_hex_base),
         TEST(type_of_a_generic_device_is_a_small_hex_number),
         TEST(optional_keys_may_be_missing),
+        TEST(limits_are_read_at_attach_and_whenever_they_change),
+        TEST(a_limit_that_is_nonsense_leaves_the_one_before_it),
         TEST(wrong_keys_are_refused_and_named),
     };
 

@@ -56,7 +56,9 @@ static void a_disk_says_how_far_it_may_grow_and_how_many_queues_it_has(void **st
 {
     (void)state;
     assert_int_equal(
-        config_parse("disk=a,size=1M,max=3M,queues=8 disk=b,size=1M disk=c,queues=2", &cfg, why),
+        config_parse(
+            "disk=a,size=1M,max=3M,queues=8 disk=b,size=1M disk=c,queues=2,iops=100,bps=4M", &cfg,
+            why),
         ST_OK);
     assert_int_equal(cfg.disk[0].bytes, MIB(1));
     assert_int_equal(cfg.disk[0].bytes_max, MIB(3));
@@ -65,11 +67,17 @@ static void a_disk_says_how_far_it_may_grow_and_how_many_queues_it_has(void **st
     assert_int_equal(cfg.disk[1].queues, 1);
     assert_int_equal(cfg.disk[2].source, DISK_INITRD);
     assert_int_equal(cfg.disk[2].queues, 2);
+    assert_int_equal(cfg.disk[2].iops, 100);
+    assert_int_equal(cfg.disk[2].bps, MIB(4));
+    assert_int_equal(cfg.disk[1].iops + cfg.disk[1].bps, 0);
     assert_false(cfg.disk[0].packed || cfg.disk[0].in_order);
     assert_int_equal(config_parse("disk=a,packed disk=b,in-order,packed", &cfg, why), ST_OK);
     assert_true(cfg.disk[0].packed && !cfg.disk[0].in_order);
     assert_true(cfg.disk[1].packed && cfg.disk[1].in_order);
     expect_refused("disk=a,packed=on", "packed, in-order");
+    expect_refused("disk=a,size=1M,iops=100000001", "iops= takes up to 100000000");
+    expect_refused("disk=a,size=1M,bps=10000000001", "bps= up to 10000000000");
+    expect_refused("disk=a,size=1M,iops=-1", "'-1'");
     expect_refused("disk=a,size=1M,queues=0", "1 to 8");
     expect_refused("disk=a,size=1M,queues=9", "1 to 8");
     expect_refused("disk=a,size=1M,queues=", "1 to 8");

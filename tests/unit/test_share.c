@@ -63,7 +63,7 @@ static void no_share_is_too_small_to_get_on(void **state)
     }
     assert_int_equal(share_begin(&shares, member[0].share, BUDGET), SHARE_UNITS_MIN);
     assert_int_equal(share_join(&shares, &member[GUESTS_MAX], 99, 5), ST_FULL);
-    assert_true(said("dom99/5: 32 guests are served already (GUESTS_MAX)"));
+    assert_true(said("dom99/5: 32 guests are served (GUESTS_MAX)"));
     /* Another device of a guest that is there is no matter. */
     assert_int_equal(share_join(&shares, &member[GUESTS_MAX], 1, 6), ST_OK);
 }

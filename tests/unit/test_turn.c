@@ -115,6 +115,15 @@ static u32 greedy_poll(struct vdev *dev, u32 budget)
 
 static const struct vdev_ops greedy_ops = {.poll = greedy_poll}, no_ops;
 
+/** The same, and each unit is a request that is done. */
+static u32 counting_poll(struct vdev *dev, u32 budget)
+{
+    dev->queue[0].vq.chains += budget;
+    return greedy_poll(dev, budget);
+}
+
+static const struct vdev_ops counting_ops = {.poll = counting_poll};
+
 static struct device *greedy_make(u16 domid, u32 devid, const char *target)
 {
     static u8 avail_idx[2];
@@ -199,12 +208,81 @@ static void a_device_that_wants_nothing_leaves_its_part_to_the_others(void **sta
     assert_int_equal(turn.shares.count, 0);
 }
 
+/* 100 requests a second, from a guest that always has more; its other disk has none of that. */
+static void a_limited_disk_keeps_to_its_rate_and_the_guests_other_disk_does_not(void **state)
+{
+    static struct pvfront front;
+    struct backend_limits limits = {100, BACKEND_LIMIT_UNSAID, 10};
+    struct pv_device *device;
+    struct pvfront_answer answer;
+    u64 done = 0, start_ns;
+
+    (void)state;
+    memset(&greedy, 0, sizeof(greedy));
+    flood(&front, 7, DEVID, "disk0");
+    device = device_of("disk0");
+    pv_backend_ops.limit(&pv, device, &limits);
+    pvfront_push(&front, 0);
+    start_ns = port_host_now_ns;
+    while (port_host_now_ns < start_ns + UINT64_C(10000000000)) {
+        poll_step(&loop); /* sleeps up to the deadline */
+        while (pvfront_take(&front, 0, &answer)) {
+            assert_int_equal(answer.status, BLKIF_RSP_OKAY);
+            pvfront_put(&front, 0, BLKIF_OP_READ, done++, 0, 0, 1);
+            pvfront_push(&front, 0);
+        }
+    }
+    assert_in_range(done, 1000, 1002);
+    assert_true(device->limit.rests >= 990);
+    assert_true(loop.sleeps >= 990); /* nobody spins for it */
+    assert_true(loop.turns < 20 * done);
+    /* Neither does a disk of virtio beside it wait. */
+    (void)greedy_make(7, 1, "disk1");
+    for (u32 i = 0; i < 100; i++) {
+        (void)poll_once(&loop);
+    }
+    assert_true(greedy.units >= 99 * BUDGET);
+}
+
+static void a_virtio_disk_rests_until_it_has_tokens(void **state)
+{
+    struct backend_limits limits = {1000, 0, 1};
+    struct device *device;
+    u64 start_ns;
+
+    (void)state;
+    memset(&greedy, 0, sizeof(greedy));
+    assert_non_null(fake_guest_make(7, 1, MIB(2)));
+    device = greedy_make(7, 0, "disk0");
+    device->vdev->ops = &counting_ops;
+    attach_backend_ops.limit(&attach, device, &limits);
+    start_ns = port_host_now_ns;
+    while (port_host_now_ns < start_ns + UINT64_C(1000000000)) {
+        (void)poll_once(&loop);
+        if (device->vdev->queue[0].resting) {
+            assert_false(loop.poller[1].arm(&turn));
+            assert_true(loop.poller[1].deadline_ns(&turn) > port_host_now_ns);
+            assert_true(loop.poller[1].deadline_ns(&turn) <= port_host_now_ns + 1000001);
+            loop.poller[1].disarm(&turn);
+            port_host_now_ns = loop.poller[1].deadline_ns(&turn);
+        }
+    }
+    assert_in_range(greedy.units, 1000, 1002);
+    limits.iops = 0;
+    attach_backend_ops.limit(&attach, device, &limits);
+    assert_int_equal(poll_once(&loop), BUDGET);
+    device->vdev->ops = &no_ops;
+    attach_backend_ops.detach(&attach, device);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, fresh)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(both_kinds_of_a_guest_divide_its_share),
+        TEST(a_limited_disk_keeps_to_its_rate_and_the_guests_other_disk_does_not),
+        TEST(a_virtio_disk_rests_until_it_has_tokens),
         TEST(a_device_that_wants_nothing_leaves_its_part_to_the_others),
     };
 
