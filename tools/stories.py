@@ -284,3 +284,36 @@ def set_target_start(bed, guest):
 def set_target_said(bed, guest):
     """Return what the helper said; its last line is its code."""
     return bed.dom0.run(f"cat /run/helper.{guest}")
+
+
+LIMIT_IOPS, LIMIT_SECONDS = 100, 10
+
+
+def limit_holds(bed, store, guest, kind, device, other, devid=51712):
+    """Limit a disk in xenstore to 100 requests a second while its guest asks it and another disk of
+    its for more, during 10 s of its own time.
+
+    Return the rates of both, and that of the first one once the limit is gone.
+    """
+    where = (f"/local/domain/{store.domain.id()}/backend/{kind}/{guest.id()}/{devid}")
+    # The bucket is emptied first; a second of it makes up for a machine that stands still.
+    bed.dom0.run(f"xenstore-write {where}/limit-burst 1000 {where}/limit-iops {LIMIT_IOPS}")
+    store.domain.wait_console(rf"limited to {LIMIT_IOPS} requests/s")
+    ramp = f"--ramp_time=3 --runtime={LIMIT_SECONDS} --time_based"
+    jobs = [f"{fio_text('randread', depth=8, size='1M', device=d, name=n)} {ramp}"
+            for d, n in ((device, "limited"), (other, "free"))]
+    text = guest.run(f"{jobs[0]} >/tmp/out 2>&1 & {jobs[1]} >/tmp/out2 2>&1; wait; "
+                     "cat /tmp/limited.json; echo @@@; cat /tmp/free.json", timeout=FIO_TIMEOUT_S)
+    rates = [fio_result(one)["read"]["iops"] for one in text.split("@@@")]
+    bed.dom0.run(f"xenstore-rm {where}/limit-burst; xenstore-rm {where}/limit-iops")
+    store.domain.wait_console("limited to 0 requests/s")
+    job = fio(guest, "randread", depth=8, size="1M", device=device)
+    return (*rates, job["read"]["iops"])
+
+
+def assert_limit_holds(*args, **options):
+    """The limit holds within 5 %; neither the other disk nor what comes after knows of it."""
+    limited, other, after = limit_holds(*args, **options)
+    assert abs(limited - LIMIT_IOPS) <= LIMIT_IOPS * 0.05, f"{limited} requests a second"
+    assert other > 2 * LIMIT_IOPS, f"the disk that is not limited: {other} requests a second"
+    assert after > 2 * LIMIT_IOPS, f"without a limit: {after} requests a second"

@@ -11,12 +11,19 @@
 #define CHECK_TEXT_OF(line) #line
 #define CHECK_TEXT(line)    CHECK_TEXT_OF(line)
 
+/* The image says where; what was checked stands in its source there. */
+#if __STDC_HOSTED__
+#define CHECK_PLACE(cond) __FILE__ ":" CHECK_TEXT(__LINE__) ": " cond
+#else
+#define CHECK_PLACE(cond) __FILE__ ":" CHECK_TEXT(__LINE__)
+#endif
+
 /* One literal per CHECK: a call costs three instructions. */
-#define CHECK(cond)                                                     \
-    do {                                                                \
-        if (__builtin_expect(!(cond), 0)) {                             \
-            check_failed(__FILE__ ":" CHECK_TEXT(__LINE__) ": " #cond); \
-        }                                                               \
+#define CHECK(cond)                           \
+    do {                                      \
+        if (__builtin_expect(!(cond), 0)) {   \
+            check_failed(CHECK_PLACE(#cond)); \
+        }                                     \
     } while (0)
 
 #define STATIC_CHECK(cond, why) _Static_assert(cond, why)
@@ -27,7 +34,7 @@
  */
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-static inline _Noreturn void check_failed(const char *place_and_condition)
+static inline _Noreturn void check_failed(const char *place)
 {
-    panic("CHECK failed: %s", place_and_condition);
+    panic("CHECK failed: %s", place);
 }

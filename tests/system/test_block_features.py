@@ -64,6 +64,7 @@ def test_discard_cache_mode_queues_and_size(bed):
     _cache_mode(guest, store, data)
     _size(guest, store, data)
     _read_only(guest, fixed)
+    stories.assert_limit_holds(bed, store, guest, "virtio_disk", data, fixed)
     assert _counters(store, "errors", "data")["errors_medium"] == 0
     guest.destroy()
     store.wait_held(base)

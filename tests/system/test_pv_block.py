@@ -71,6 +71,7 @@ def test_first_job_on_debians_xen_4_20(bed):
     store.say("resize data 40M")
     _disk_size(guest, 81920)
     assert fio_verified(guest, 8, "1M", "/dev/xvda", offset="36M") == 512
+    stories.assert_limit_holds(bed, store, guest, "vbd", "/dev/xvda", "/dev/xvdc")
     for stays in (True, False):
         _comes_and_goes(bed, store, guest, stays)
     guest.start(stories.fio_text("randwrite", depth=32, size="8M", seconds=60,
