@@ -69,19 +69,38 @@ done
 """
 
 # What a toolstack does for a front end that shall begin again: Linux looks for a disk's back end
-# only while its own state is 1, and takes it for 1 only when the directory is new.
-ANEW = """set -e
-be=$(xenstore-read {front}/backend) id=$(xenstore-read {front}/backend-id)
+# only while its own state is 1, and takes it for 1 only when the directory is new. A guest that did
+# not see the old one go keeps its old device, which is closed for ever.
+OLD_GOES = """set -e
+be=$(xenstore-read {front}/backend)
 n=0
 until [ "$(xenstore-read {front}/state) $(xenstore-read $be/state)" = "6 6" ]; do
     n=$((n + 1)); [ $n -lt 100 ]
     sleep 0.1
 done
 xenstore-rm {front}
-xenstore-write {front}/backend $be {front}/backend-id $id {front}/virtual-device {devid} \
-    {front}/device-type disk {front}/state 1
-xenstore-chmod -r {front} n{guest} r$id
+echo $be
 """
+OLD_GONE = """n=0
+while [ -e /sys/bus/xen/devices/vbd-{devid} ]; do
+    n=$((n + 1)); [ $n -lt 100 ] || exit 1
+    sleep 0.1
+done
+"""
+NEW_COMES = """set -e
+xenstore-write {front}/backend {be} {front}/backend-id {id} {front}/virtual-device {devid} \
+    {front}/device-type disk {front}/state 1
+xenstore-chmod -r {front} n{guest} r{id}
+"""
+
+
+def _front_anew(store, guest):
+    """A new directory for the front end of the guest's PV disk; the back end's stays."""
+    front = f"/local/domain/{guest.id()}/device/vbd/{DEVID}"
+    be = store.bed.dom0.run(OLD_GOES.format(front=front)).strip()
+    guest.run(OLD_GONE.format(devid=DEVID))
+    store.bed.dom0.run(NEW_COMES.format(front=front, devid=DEVID, guest=guest.id(), be=be,
+                                        id=store.domain.id()))
 
 
 def _jobs(*devices):
@@ -175,13 +194,12 @@ def test_drivers_are_reloaded_under_load(bed):
     ledger = _Ledger(store)
     guest = bed.create_guest("both", disks=[disk("a"), pv_disk("b", "xvdb")], memory=GUEST_MB,
                              extra="quiet")
-    front = f"/local/domain/{guest.id()}/device/vbd/{DEVID}"
     _fill(guest, "/dev/vda", "/dev/xvdb")
     for _ in range(CYCLES or 2):
         marks = _begin(guest, "/dev/vda", "/dev/xvdb")
         guest.run(UNLOAD.format(device=f"vbd-{DEVID}", bus="xen", driver="vbd",
                                 module="xen-blkfront"))
-        bed.dom0.run(ANEW.format(front=front, devid=DEVID, guest=guest.id()))
+        _front_anew(store, guest)
         guest.run("modprobe xen-blkfront\n" + WAIT_DEVICE.format(device="/dev/xvdb"))
         _check(guest, "/dev/xvdb", marks["/dev/xvdb"])
         guest.run(UNLOAD.format(device="virtio0", bus="virtio", driver="virtio_blk",
