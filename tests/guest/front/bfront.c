@@ -14,17 +14,12 @@
 #include "start/port.h"
 #include "tests/guest/front/store.h"
 
-/* [BLKIF] and xen/io/xenbus.h: states of either end */
-#define STATE_INITWAIT    2
-#define STATE_INITIALISED 3
-#define STATE_CONNECTED   4
-#define STATE_CLOSING     5
-#define STATE_CLOSED      6
-
 #define ONE_PAGE_ENTRIES 32 /* of a ring of one page [BLKIF] */
 #define RING_PAGES_MAX   2
 #define HEADER_BYTES     64 /* before the entries of a ring */
 #define WAIT_NS          UINT64_C(30000000000)
+#define AGAIN_MAX        8 /* steps, and tries, to connect again */
+#define AGAIN_NS         UINT64_C(5000000000)
 
 STATIC_CHECK(HEADER_BYTES + ONE_PAGE_ENTRIES * sizeof(union blkif_sring_entry) <= PAGE_BYTES,
              "fits");
@@ -33,7 +28,7 @@ STATIC_CHECK(offsetof(struct blkif_sring, ring) == HEADER_BYTES, "[BLKIF] as the
 
 /* --- xenstore --------------------------------------------------------------------------------- */
 
-static const char *own_path(const struct bfront *b, const char *key, char path[BFRONT_PATH_MAX])
+const char *bfront_path(const struct bfront *b, const char *key, char path[BFRONT_PATH_MAX])
 {
     (void)snprintf(path, BFRONT_PATH_MAX, "device/vbd/%" PRIu32 "/%s", b->devid, key);
     return path;
@@ -43,7 +38,7 @@ static void say_text(struct front_machine *m, const struct bfront *b, const char
                      const char *text)
 {
     char path[BFRONT_PATH_MAX];
-    enum status st = store_write(m, own_path(b, key, path), text);
+    enum status st = store_write(m, bfront_path(b, key, path), text);
 
     if (st != ST_OK) {
         machine_refuse("xenstore does not take %s=%s: %s", path, text, status_name(st));
@@ -77,6 +72,19 @@ static u64 ask(struct front_machine *m, const struct bfront *b, const char *key,
                                                                                      : otherwise;
 }
 
+u32 bfront_state(struct front_machine *m, const struct bfront *b)
+{
+    return (u32)ask(m, b, "state", 0);
+}
+
+u32 bfront_wait(struct front_machine *m, const struct bfront *b, u32 states, u64 timeout_ns)
+{
+    char path[XS_PATH_MAX];
+
+    (void)store_wait(m, backend_path(b, "state", path), states, timeout_ns);
+    return bfront_state(m, b);
+}
+
 static void wait_state(struct front_machine *m, const struct bfront *b, u32 state)
 {
     char path[XS_PATH_MAX];
@@ -95,8 +103,8 @@ static u16 backend_find(struct front_machine *m, struct bfront *b)
     char path[BFRONT_PATH_MAX];
     u64 domid;
 
-    if (store_read(m, own_path(b, "backend", path), b->backend, sizeof(b->backend)) != ST_OK ||
-        store_number(m, own_path(b, "backend-id", path), UINT16_MAX, &domid) != ST_OK) {
+    if (store_read(m, bfront_path(b, "backend", path), b->backend, sizeof(b->backend)) != ST_OK ||
+        store_number(m, bfront_path(b, "backend-id", path), UINT16_MAX, &domid) != ST_OK) {
         machine_refuse("PV disk %" PRIu32 ": device/vbd names no backend", b->devid);
     }
     return (u16)domid;
@@ -108,10 +116,27 @@ static void memory_take(struct front_machine *m, struct bfront *b, u16 backend)
 
     b->run = grants_take(machine_pages(m, pages), pages, backend);
     b->ring = (struct blkif_sring *)(void *)b->run.base;
-    b->ring->req_event = 1;
-    b->ring->rsp_event = 1;
     b->data = b->run.base + (usize)b->ring_pages * PAGE_BYTES;
     grants_offer(&b->run, 0, b->stay ? pages : b->ring_pages, false);
+}
+
+/** An empty ring, and a channel that nobody has bound to. */
+static void ring_reset(struct bfront *b)
+{
+    b->req_prod = 0;
+    b->shown = 0;
+    b->rsp_cons = 0;
+    b->in_flight = 0;
+    memset(b->ring, 0, (usize)b->ring_pages * PAGE_BYTES);
+    b->ring->req_event = 1;
+    b->ring->rsp_event = 1;
+    if (b->port) {
+        evtchn_close(b->port);
+    }
+    if (evtchn_alloc_unbound(b->run.domid, &b->port) != ST_OK) {
+        machine_refuse("Xen gives no event channel to domain %u: without FLASK it wants xsm=dummy",
+                       b->run.domid);
+    }
 }
 
 static void ring_say(struct front_machine *m, const struct bfront *b)
@@ -156,15 +181,47 @@ u64 bfront_open(struct front_machine *m, const struct front_options *options, u3
         machine_refuse("the backend takes rings of one page: depth= at most %u", ONE_PAGE_ENTRIES);
     }
     memory_take(m, b, backend);
-    if (evtchn_alloc_unbound(backend, &b->port) != ST_OK) {
-        machine_refuse("Xen gives no event channel to domain %u: without FLASK it wants xsm=dummy",
-                       backend);
-    }
+    ring_reset(b);
     ring_say(m, b);
     bfront_say(m, b, "state", STATE_INITIALISED);
     wait_state(m, b, STATE_CONNECTED);
     bfront_say(m, b, "state", STATE_CONNECTED);
     return ask(m, b, "sectors", 0);
+}
+
+bool bfront_await(struct front_machine *m, const struct bfront *b)
+{
+    for (u32 i = 0; i < AGAIN_MAX; i++) {
+        u32 state = bfront_state(m, b);
+
+        if (state == STATE_INITWAIT) {
+            return true;
+        }
+        if (state != STATE_CLOSED) {
+            bfront_say(m, b, "state", STATE_CLOSED);
+            (void)bfront_wait(m, b, BIT32(STATE_CLOSED), AGAIN_NS);
+        } else {
+            bfront_say(m, b, "state", STATE_INITIALISING);
+            (void)bfront_wait(m, b, BIT32(STATE_INITWAIT), AGAIN_NS);
+        }
+    }
+    return false;
+}
+
+bool bfront_again(struct front_machine *m, struct bfront *b)
+{
+    for (u32 i = 0; i < AGAIN_MAX && bfront_await(m, b); i++) {
+        ring_reset(b);
+        ring_say(m, b);
+        bfront_say(m, b, "state", STATE_INITIALISED);
+        /* A backend that was reading our keys when they were nonsense may still say so: 5. */
+        if (bfront_wait(m, b, BIT32(STATE_CONNECTED) | BIT32(STATE_CLOSING) | BIT32(STATE_CLOSED),
+                        AGAIN_NS) == STATE_CONNECTED) {
+            bfront_say(m, b, "state", STATE_CONNECTED);
+            return true;
+        }
+    }
+    return false;
 }
 
 u32 bfront_close(struct front_machine *m, struct bfront *b)

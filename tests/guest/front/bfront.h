@@ -18,6 +18,14 @@
 
 #define BFRONT_PATH_MAX 64 /* bytes of a path below our own directory, NUL included */
 
+/* xen/io/xenbus.h: states of either end */
+#define STATE_INITIALISING 1
+#define STATE_INITWAIT     2
+#define STATE_INITIALISED  3
+#define STATE_CONNECTED    4
+#define STATE_CLOSING      5
+#define STATE_CLOSED       6
+
 struct bfront {
     u32 devid;
     u32 depth, bytes, slot_pages, ring_pages, entries;
@@ -38,6 +46,14 @@ struct bfront {
  * domain when that does not come about. */
 u64 bfront_open(struct front_machine *m, const struct front_options *options, u32 devid,
                 struct bfront *b);
+/** Whatever became of the ring: have the backend wait for a new one. False when it does not. */
+bool bfront_await(struct front_machine *m, const struct bfront *b);
+/** The same, and connect again with an empty ring. False when the backend does not come back. */
+bool bfront_again(struct front_machine *m, struct bfront *b);
+/** The backend's state; 0 when it says none. */
+u32 bfront_state(struct front_machine *m, const struct bfront *b);
+/** Wait until its state is one of states, a bit for each; returns it. */
+u32 bfront_wait(struct front_machine *m, const struct bfront *b, u32 states, u64 timeout_ns);
 /** Close, and take all grants back. Returns the pages that the backend still has in use. */
 u32 bfront_close(struct front_machine *m, struct bfront *b);
 
@@ -50,3 +66,5 @@ void bfront_disarm(struct bfront *b);
 
 /** Write a key of its own directory in xenstore. Ends the domain when xenstore refuses. */
 void bfront_say(struct front_machine *m, const struct bfront *b, const char *key, u64 number);
+/** A key of its own directory as a relative path. */
+const char *bfront_path(const struct bfront *b, const char *key, char path[BFRONT_PATH_MAX]);

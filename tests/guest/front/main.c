@@ -12,6 +12,7 @@
 #include "start/base/log.h"
 #include "start/boot.h"
 #include "start/port.h"
+#include "tests/guest/front/hostile.h"
 #include "tests/guest/front/store.h"
 #include "tests/guest/front/verify.h"
 
@@ -37,6 +38,7 @@ static const struct job {
     job_fn run;
 } jobs[] = {
     {"verify", verify_run},
+    {"hostile", hostile_run},
 };
 
 static job_fn job_find(const char *name)
@@ -71,7 +73,7 @@ static void options_change(struct front_options *options, const char *text)
 }
 
 /** Run the job whenever `go` changes, until it says so. */
-static void serve(struct machine *m, job_fn run)
+static void serve(struct machine *m)
 {
     char go[GO_MAX] = "";
 
@@ -81,7 +83,7 @@ static void serve(struct machine *m, job_fn run)
             return;
         }
         options_change(&m->options, go + strcspn(go, " "));
-        (void)run(&m->m, &m->options, m->disk, m->disk_count);
+        (void)job_find(m->options.job)(&m->m, &m->options, m->disk, m->disk_count);
     }
 }
 
@@ -102,7 +104,7 @@ _Noreturn void start_c(u64 dtb, struct machine *m)
     m->disk_count = disks_open(&m->m, &m->options, m->disk);
     log_info("front ready disks=%" PRIu32 " ms=%" PRIu64, m->disk_count, port_now_ns() / 1000000);
     if (m->options.wait) {
-        serve(m, run);
+        serve(m);
     } else {
         (void)run(&m->m, &m->options, m->disk, m->disk_count);
     }

@@ -2,7 +2,8 @@
 /*
  * options.h - what the guest's kernel command line says.                          plane: control
  *
- *   job=NAME       verify: write, read back, compare (verify.h)
+ *   job=NAME       verify: write, read back, compare (verify.h); hostile: break every rule of the
+ *                  protocol, one after the other (hostile.h)
  *   seconds=N      this long is counted, from warm_ms after the start on, by the virtual counter
  *   warm_ms=N      load before and after what is counted, so that guests that start a little apart
  *                  are counted under the same load; 0 by default

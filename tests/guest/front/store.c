@@ -63,6 +63,12 @@ enum status store_write(struct front_machine *m, const char *path, const char *v
     return wait(m, xs_write(&m->xs, 0, path, value, answered, &answer, 0));
 }
 
+enum status store_remove(struct front_machine *m, const char *path)
+{
+    answer.there = false;
+    return wait(m, xs_rm(&m->xs, 0, path, answered, &answer, 0));
+}
+
 enum status store_names(struct front_machine *m, const char *path, char *names, u32 max, u32 *bytes)
 {
     enum status st;

@@ -13,6 +13,8 @@ enum status store_read(struct front_machine *m, const char *path, char *text, u3
 /** The same as a decimal number of at most max. */
 enum status store_number(struct front_machine *m, const char *path, u64 max, u64 *number);
 enum status store_write(struct front_machine *m, const char *path, const char *value);
+/** Remove path and everything below it. */
+enum status store_remove(struct front_machine *m, const char *path);
 /** The names in a directory, each ended by a NUL, cut at max bytes; *bytes of them. */
 enum status store_names(struct front_machine *m, const char *path, char *names, u32 max,
                         u32 *bytes);

@@ -12,30 +12,8 @@
 #include "start/base/check.h"
 #include "start/mmu.h"
 #include "start/port.h"
+#include "tests/guest/front/vregs.h"
 #include "virtio/virtio_defs.h"
-
-/* [VIRTIO 4.2.2] */
-enum {
-    REG_MAGIC = 0x000,
-    REG_VERSION = 0x004,
-    REG_DEVICE_ID = 0x008,
-    REG_DEVICE_FEATURES = 0x010,
-    REG_DEVICE_FEATURES_SEL = 0x014,
-    REG_DRIVER_FEATURES = 0x020,
-    REG_DRIVER_FEATURES_SEL = 0x024,
-    REG_QUEUE_SEL = 0x030,
-    REG_QUEUE_SIZE_MAX = 0x034,
-    REG_QUEUE_SIZE = 0x038,
-    REG_QUEUE_READY = 0x044,
-    REG_QUEUE_NOTIFY = 0x050,
-    REG_INTERRUPT_STATUS = 0x060,
-    REG_INTERRUPT_ACK = 0x064,
-    REG_STATUS = 0x070,
-    REG_QUEUE_DESC = 0x080,
-    REG_QUEUE_DRIVER = 0x090,
-    REG_QUEUE_DEVICE = 0x0a0,
-    REG_CONFIG = 0x100,
-};
 
 #define VIRTIO_MAGIC             0x74726976 /* "virt" */
 #define VIRTIO_F_ACCESS_PLATFORM 33         /* [VIRTIO 6] */
@@ -71,8 +49,7 @@ static void set_address(const struct vfront *v, u32 reg, u64 address)
     set(v, reg + 4, (u32)(address >> 32));
 }
 
-/** What the device is told of a byte of our run. */
-static u64 address_of(const struct vfront *v, const void *byte)
+u64 vfront_address(const struct vfront *v, const void *byte)
 {
     u64 at = (u64)((const u8 *)byte - v->run.base);
 
@@ -86,9 +63,9 @@ static u64 address_of(const struct vfront *v, const void *byte)
 
 static void features_settle(struct vfront *v)
 {
-    u64 wanted = BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_F_EVENT_IDX) |
+    u64 wanted = BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_F_EVENT_IDX) | v->extra |
                  (v->granted ? BIT64(VIRTIO_F_ACCESS_PLATFORM) : 0);
-    u64 needed = wanted & ~BIT64(VIRTIO_F_EVENT_IDX);
+    u64 needed = wanted & ~(BIT64(VIRTIO_F_EVENT_IDX) | v->extra);
     u64 offered = 0;
 
     for (u32 word = 0; word < 2; word++) {
@@ -121,14 +98,14 @@ static void ring_make(struct vfront *v)
     for (u32 s = 0; s < v->depth; s++) {
         u16 first = (u16)(3 * s);
 
-        v->desc[first] = (struct virtq_desc){le64_make(address_of(v, &v->header[s])),
+        v->desc[first] = (struct virtq_desc){le64_make(vfront_address(v, &v->header[s])),
                                              le32_make(sizeof(struct vblk_header)),
                                              le16_make(VIRTQ_DESC_F_NEXT), le16_make(first + 1)};
-        v->desc[first + 1] =
-            (struct virtq_desc){le64_make(address_of(v, vfront_buffer(v, s))), le32_make(v->bytes),
-                                le16_make(VIRTQ_DESC_F_NEXT), le16_make(first + 2)};
+        v->desc[first + 1] = (struct virtq_desc){le64_make(vfront_address(v, vfront_buffer(v, s))),
+                                                 le32_make(v->bytes), le16_make(VIRTQ_DESC_F_NEXT),
+                                                 le16_make(first + 2)};
         v->desc[first + 2] =
-            (struct virtq_desc){le64_make(address_of(v, &v->status[s])), le32_make(1),
+            (struct virtq_desc){le64_make(vfront_address(v, &v->status[s])), le32_make(1),
                                 le16_make(VIRTQ_DESC_F_WRITE), le16_make(0)};
     }
     if (!(v->features & BIT64(VIRTIO_F_EVENT_IDX))) {
@@ -171,13 +148,39 @@ static void queue_make(struct vfront *v)
     }
     ring_make(v);
     set(v, REG_QUEUE_SIZE, v->size);
-    set_address(v, REG_QUEUE_DESC, address_of(v, v->desc));
-    set_address(v, REG_QUEUE_DRIVER, address_of(v, v->avail));
-    set_address(v, REG_QUEUE_DEVICE, address_of(v, v->used));
+    set_address(v, REG_QUEUE_DESC, vfront_address(v, v->desc));
+    set_address(v, REG_QUEUE_DRIVER, vfront_address(v, v->avail));
+    set_address(v, REG_QUEUE_DEVICE, vfront_address(v, v->used));
     set(v, REG_QUEUE_READY, 1);
     if (get(v, REG_QUEUE_READY) != 1) {
         machine_refuse("the device at 0x%" PRIx64 " does not take our queue", v->regs);
     }
+}
+
+/** The device is done with our memory when its status reads 0. [VIRTIO 4.2.2.2] */
+static void reset(const struct vfront *v)
+{
+    u64 end_ns = port_now_ns() + RESET_NS;
+
+    set(v, REG_STATUS, 0);
+    while (get(v, REG_STATUS) != 0 && port_now_ns() < end_ns) {
+        port_relax();
+    }
+}
+
+void vfront_start(struct vfront *v)
+{
+    v->avail_idx = 0;
+    v->shown_idx = 0;
+    v->used_idx = 0;
+    v->in_flight = 0;
+    reset(v);
+    memset(v->run.base, 0, (usize)PAGE_HEADER * PAGE_BYTES);
+    set(v, REG_STATUS, VIRTIO_STATUS_ACKNOWLEDGE);
+    set(v, REG_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+    features_settle(v);
+    queue_make(v);
+    set(v, REG_STATUS, get(v, REG_STATUS) | VIRTIO_STATUS_DRIVER_OK);
 }
 
 u64 vfront_open(struct front_machine *m, const struct front_options *options,
@@ -204,25 +207,15 @@ u64 vfront_open(struct front_machine *m, const struct front_options *options,
     if (gic_enable(&m->gic, node->intid, &v->irq_line) != ST_OK) {
         machine_refuse("the GIC has no interrupt %" PRIu32 " for a disk", node->intid);
     }
-    set(v, REG_STATUS, 0);
-    set(v, REG_STATUS, VIRTIO_STATUS_ACKNOWLEDGE);
-    set(v, REG_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
-    features_settle(v);
     memory_take(v, node->backend);
-    queue_make(v);
-    set(v, REG_STATUS, get(v, REG_STATUS) | VIRTIO_STATUS_DRIVER_OK);
+    vfront_start(v);
     return (u64)get(v, REG_CONFIG + 4) << 32 | get(v, REG_CONFIG);
 }
 
 u32 vfront_close(struct vfront *v)
 {
-    u64 end_ns = port_now_ns() + RESET_NS;
-
     CHECK(v->in_flight == 0);
-    set(v, REG_STATUS, 0);
-    while (get(v, REG_STATUS) != 0 && port_now_ns() < end_ns) {
-        port_relax();
-    }
+    reset(v);
     return v->granted ? grants_revoke(&v->run, 0, v->run.pages) : 0;
 }
 

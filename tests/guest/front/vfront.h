@@ -26,6 +26,7 @@ struct vfront {
     u64 regs;
     u32 irq_line; /* of the machine's GIC */
     u64 features; /* negotiated */
+    u64 extra;    /* negotiated too where they are offered */
     u32 size;     /* of the ring */
     u32 depth, bytes, slot_pages;
     bool granted, stay;
@@ -45,6 +46,10 @@ struct vfront {
 /** Everything up to DRIVER_OK. Returns the disk's sectors; ends the domain when it is refused. */
 u64 vfront_open(struct front_machine *m, const struct front_options *options,
                 const struct tree_virtio *node, struct vfront *v);
+/** From reset to DRIVER_OK again, whatever became of the rings; nothing is in flight then. */
+void vfront_start(struct vfront *v);
+/** What the device is told of a byte of our run. */
+u64 vfront_address(const struct vfront *v, const void *byte);
 /** Reset, and take all grants back. Returns the pages that the backend still has in use. */
 u32 vfront_close(struct vfront *v);
 
