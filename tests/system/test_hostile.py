@@ -3,6 +3,7 @@
 
 import re
 import statistics
+import time
 
 import pytest
 
@@ -75,11 +76,12 @@ def _beside(store, guest, front, job, seconds):
     """Have the front-end guest run a job; return the stock guest's tails and us spent meanwhile."""
     fronts_go([front], options=f"job={job}")
     tails = _tails(guest, seconds)
-    before = store.stats()
+    before, then = store.stats(), time.monotonic()
     # Here the stock guest wants all it can get: it must have its share.
     for device in STOCK.values():
         stories.fio(guest, "randread", depth=32, bs="64k", size="1M", device=device, seconds=1)
-    return tails, _spent(before, store.stats(), front.domain.id())
+    elapsed_us = (time.monotonic() - then) * 1e6
+    return tails, (*_spent(before, store.stats(), front.domain.id()), elapsed_us)
 
 
 def _round(store, guest, front, seconds):
@@ -94,7 +96,7 @@ def _round(store, guest, front, seconds):
     after = store.stats()
     cases = _runs(front.domain.console())
     print(f"p99 us beside it at rest {idle}, at work {at_work}, hostile {hostile}; "
-          f"us of hostile, of all {spent}; {run}")
+          f"us hostile, all, passed {spent}; {run}")
     assert good["errors"] == 0 < good["requests"], good
     assert run["errors"] == 0 and run["requests"] >= len(cases), front.domain.console()[-2000:]
     assert cases and all(cases.values()), f"a case never ran: {cases}"
@@ -121,7 +123,9 @@ def _neighbours(bed, rounds, seconds, read_seconds):
     assert store.domain.id() == own_id
     assert not QUIET.search(store.console()), store.console()[-3000:]
     tails = [_medians(one) for one in tails]
-    _judge(*tails, sum(one[0] for one in spent) / sum(one[1] for one in spent))
+    # Of all the time there was, not of what was used: what nobody wants anybody may have. An image
+    # that sleeps for the rest has kept nobody waiting.
+    _judge(*tails, sum(one[0] for one in spent) / sum(one[2] for one in spent))
     return tails, len(cases[0])
 
 
@@ -140,7 +144,7 @@ def _judge(idle, at_work, hostile, share):
 @pytest.mark.limit(600)
 def test_a_hostile_neighbour(bed):
     """All cases once at least, beside a stock guest with verified data."""
-    _neighbours(bed, rounds=2, seconds=10, read_seconds=3)
+    _neighbours(bed, rounds=1, seconds=10, read_seconds=3)
 
 
 @pytest.mark.slow

@@ -20,6 +20,10 @@
  *   two vCPUs at once, memory that changes    one vCPU: test_hostile_memory flips every word; here
  *   between two loads                         rings are rewritten while requests are in flight
  *   ballooning under a mapping, death         test_life, make soak
+ *   its own directory removed and made again  made again, the backend may not read it: the end of
+ *                                             the disk, so test_hostile does it last, from Dom0
+ *   packed rings, queue reset                 this front end has split rings and no RING_RESET:
+ *                                             test_hostile_driver, fuzz_virtq
  */
 #pragma once
 
