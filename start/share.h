@@ -19,9 +19,11 @@
 #include "start/base/parts.h"
 #include "start/base/status.h"
 
-#define SHARE_UNITS_MIN   4                   /* of a guest in a turn, however many there are */
-#define SHARE_OWED_NS     UINT64_C(50000)     /* owing more than this, a guest sits out turns */
-#define SHARE_OWED_NS_MAX UINT64_C(100000000) /* and it never owes more than this */
+#define SHARE_UNITS_MIN 4               /* of a guest in a turn, however many there are */
+#define SHARE_OWED_NS   UINT64_C(50000) /* owing more than this, a guest sits out turns */
+/* It never owes more than this: time goes by in a guest's turn also while Xen runs somebody else in
+ * our place, and that shall keep nobody from its disk for long. */
+#define SHARE_OWED_NS_MAX UINT64_C(2000000)
 
 struct share;
 
