@@ -192,6 +192,9 @@ static enum status device_make(struct attach *attach, struct device *device,
     device->write = !request->read_only;
     device->mmio_base = request->mmio_base;
     device->irq = request->irq;
+    if (PART_LIMITS) {
+        device->limit = (struct limit){0};
+    }
     st = PART_GRANTS && request->grants ? guest_grants(attach, device->guest) : ST_OK;
     if (st == ST_OK) {
         st = device->class->open(attach, device, request);
@@ -308,7 +311,7 @@ static void on_limit(void *ctx, void *handle, const struct backend_limits *limit
     struct device *device = handle;
 
     (void)ctx;
-    if (device->vdev != &device->blk.vdev) {
+    if (device->vdev->device_id != VIRTIO_ID_BLOCK) {
         return; /* only disks have limits */
     }
     limit_set(&device->limit, limits, device->disk, device->name, vdev_requests(device->vdev),

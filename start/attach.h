@@ -58,7 +58,7 @@ struct device {
         struct vconsole vc;
     };
     char name[DEVICE_NAME_MAX];
-    struct limit limit; /* block */
+    struct limit limit; /* off for other classes than block */
 };
 
 struct attach {

@@ -44,9 +44,6 @@ static enum status block_open(struct attach *attach, struct device *device,
                                 .rings = rings,
                             });
     device->vdev = &device->blk.vdev;
-    if (PART_LIMITS) {
-        device->limit = (struct limit){0};
-    }
     return ST_OK;
 }
 

@@ -138,6 +138,31 @@ static void an_entropy_device_needs_a_good_seed(void **state)
     nothing_left();
 }
 
+/* The toolstack may write limits for any device, and an entropy device lies where a disk lay. */
+static void only_disks_have_limits(void **state)
+{
+    static const u8 seed[32] = {1, 2, 3};
+    const struct backend_limits limits = {.iops = 10, .bytes = 0, .burst_ms = 100};
+    struct device *device;
+    void *handle;
+
+    (void)state;
+    random_add(seed, sizeof(seed), 256);
+    assert_int_equal(ask(VIRTIO_ID_BLOCK, 0, "data", &handle), ST_OK);
+    device = handle;
+    attach_backend_ops.limit(&attach, handle, &limits);
+    assert_true(device->limit.on);
+    attach_backend_ops.detach(&attach, handle);
+    assert_int_equal(ask(VIRTIO_ID_ENTROPY, 0, "", &handle), ST_OK);
+    assert_ptr_equal(handle, device);
+    assert_false(device->limit.on);
+    device->disk = NULL;
+    attach_backend_ops.limit(&attach, handle, &limits);
+    assert_false(device->limit.on);
+    attach_backend_ops.detach(&attach, handle);
+    nothing_left();
+}
+
 /** A device that rests wakes the loop when its time comes. */
 static void the_loop_sleeps_until_the_first_rest_is_over(void **state)
 {
@@ -318,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup(a_device_answers_from_the_moment_it_is_attached, fresh),
         cmocka_unit_test_setup(an_unknown_type_is_refused_with_the_list_of_those_served, fresh),
         cmocka_unit_test_setup(an_entropy_device_needs_a_good_seed, fresh),
+        cmocka_unit_test_setup(only_disks_have_limits, fresh),
         cmocka_unit_test_setup(the_loop_sleeps_until_the_first_rest_is_over, fresh),
         cmocka_unit_test_setup(a_refused_device_leaves_the_guest_as_it_was, fresh),
         cmocka_unit_test_setup(a_window_that_is_refused_gives_the_disk_back, fresh),
