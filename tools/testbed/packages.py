@@ -162,21 +162,25 @@ def _unpack(deb, root):
     tar.unlink()
 
 
+def _upstream(name, version, folder):
+    """Unpack the upstream source of a Debian source package into the folder.
+
+    Only the upstream tarball: apt checks its digest; Debian's changes are packaging.
+    """
+    util.run(["apt-get", "-c", _conf(), "-q", "source", "--download-only", "--tar-only",
+              f"{name}={version}"], LOG, APT_TIMEOUT_S, cwd=folder, cure=CURE)
+    tars = list(folder.glob(f"{name}_*.orig.tar.*"))
+    if len(tars) != 1:
+        raise TestbedError(f"apt delivered {len(tars)} tarballs for {name}={version}. {CURE}")
+    util.run(["tar", "-C", folder, "--strip-components=1", "-xf", tars[0]], LOG, 600)
+    tars[0].unlink()
+
+
 def xen_source():
     """Return the folder with the unpacked source of the pinned Xen."""
     version = lock()["xen-source"]["xen"]
-
-    def build(folder):
-        # Only the upstream tarball: apt checks its digest; Debian's changes are packaging.
-        util.run(["apt-get", "-c", _conf(), "-q", "source", "--download-only", "--tar-only",
-                  f"xen={version}"], LOG, APT_TIMEOUT_S, cwd=folder, cure=CURE)
-        tars = list(folder.glob("xen_*.orig.tar.*"))
-        if len(tars) != 1:
-            raise TestbedError(f"apt delivered {len(tars)} tarballs for xen={version}. {CURE}")
-        util.run(["tar", "-C", folder, "--strip-components=1", "-xf", tars[0]], LOG, 120)
-        tars[0].unlink()
-
-    return util.cached("xen-source", [version], build, f"fetch the source of Xen {version}")
+    return util.cached("xen-source", [version], lambda folder: _upstream("xen", version, folder),
+                       f"fetch the source of Xen {version}")
 
 
 def kernel_source_version():
@@ -187,14 +191,7 @@ def kernel_source_version():
 
 def kernel_source(folder):
     """Unpack the upstream source of the stock kernel into the folder."""
-    version = kernel_source_version()
-    util.run(["apt-get", "-c", _conf(), "-q", "source", "--download-only", "--tar-only",
-              f"linux={version}"], LOG, APT_TIMEOUT_S, cwd=folder, cure=CURE)
-    tars = list(folder.glob("linux_*.orig.tar.*"))
-    if len(tars) != 1:
-        raise TestbedError(f"apt delivered {len(tars)} tarballs for linux={version}. {CURE}")
-    util.run(["tar", "-C", folder, "--strip-components=1", "-xf", tars[0]], LOG, 600)
-    tars[0].unlink()
+    _upstream("linux", kernel_source_version(), folder)
 
 
 def kernel():
